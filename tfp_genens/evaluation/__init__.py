@@ -1,0 +1,1 @@
+"""Metrics, intervals and results: what the scores of frozen members are worth as detectors."""

@@ -1,0 +1,108 @@
+"""The paper's own numbers and settings, as data to stand beside ours.
+
+`paper_results.json` holds every row and column of Table 2 (AUROC) and Table 3 (credit-card fraud),
+null where the paper has N/A. Our `adversarial_unclipped` is the paper's "Adversarial": its zeros
+come from pixels outside [0, 1], so the clipped variants have no number there.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Mapping
+from importlib import resources
+from typing import Any
+
+# The columns of Tables 2 and 3 that a score of ours belongs to: (model, score) -> columns; the
+# model None stands for any. Table 3 calls the single likelihood model "Single IWAE".
+_COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
+    (None, "odin"): ("ODIN",),
+    ("vib", "rate"): ("VIB",),
+    (None, "critic"): ("D",),
+    (None, "critic_var"): ("Var(D)",),
+    ("vae", "rate"): ("Rate",),
+    (None, "log_prob"): ("log p", "Single IWAE"),
+    (None, "waic"): ("WAIC",),
+    (None, "fraud"): ("Classifier",),
+}
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    return json.loads(
+        resources.files("tfp_genens.evaluation")
+        .joinpath("paper_results.json")
+        .read_text(encoding="utf-8")
+    )
+
+
+@functools.cache
+def results() -> dict[tuple[str, str, str], dict[str, float | None]]:
+    """The paper's metrics, percent, by (train_dataset, ood_dataset, column); None is its N/A."""
+    document = _document()
+    found: dict[tuple[str, str, str], dict[str, float | None]] = {}
+    table = document["table_2"]
+    for row in table["rows"]:
+        for column, value in zip(table["columns"], row["auroc"], strict=True):
+            found[row["train_dataset"], row["ood_dataset"], column] = {"auroc": value}
+    table = document["table_3"]
+    for row in table["rows"]:
+        key = (table["train_dataset"], table["ood_dataset"], row["column"])
+        found[key] = {name: value for name, value in row.items() if name != "column"}
+    return found
+
+
+def columns(score: str, model: str) -> tuple[str, ...]:
+    """The paper's columns for one of our scores, e.g. ("Rate",) for a VAE's rate; may be empty."""
+    return _COLUMNS.get((model, score), _COLUMNS.get((None, score), ()))
+
+
+def value(
+    train_dataset: str, ood_dataset: str, score: str, model: str, metric: str = "auroc"
+) -> float | None:
+    """The paper's number in percent for one of our rows, or None where it has none."""
+    for column in columns(score, model):
+        found = results().get((train_dataset, ood_dataset, column), {}).get(metric)
+        if found is not None:
+            return found
+    return None
+
+
+def train_datasets() -> frozenset[str]:
+    """The training sets that the paper has results for."""
+    return frozenset(train_dataset for train_dataset, _, _ in results())
+
+
+def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
+    """Those of `scores` the paper has a column for, in its columns' order; if none has, all."""
+    order = [*_document()["table_2"]["columns"], "Classifier"]
+    ranked = sorted(
+        (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
+    )
+    return tuple(score for _, score in ranked) or tuple(scores)
+
+
+def deviations(
+    model: str, config: Mapping[str, Any], num_members: int, num_examples: int
+) -> list[str]:
+    """One sentence a setting in which a run departs from the paper's, as far as both are known.
+
+    Args:
+      model: e.g. "vae".
+      config: the training configuration out of a member's manifest.
+      num_members: members of the ensemble.
+      num_examples: inputs scored of each set, at most.
+    """
+    used = {**config, "num_members": num_members}
+    notes = []
+    for setting in _document()["settings"].get(model, []):
+        name, theirs = setting["name"], setting["value"]
+        if name in used and used[name] != theirs:
+            notes.append(f"{name} is {used[name]}; the paper: {theirs} ({setting['source']}).")
+    theirs, source = (_document()["num_examples"][key] for key in ("value", "source"))
+    if num_examples < theirs:
+        notes.append(
+            f"At most {num_examples:,} inputs of each set were scored; the paper: {theirs:,} "
+            f"({source})."
+        )
+    return notes
