@@ -1,0 +1,231 @@
+"""Frozen, validated configurations; every command-line flag is a field of one of these classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tfp_genens.errors import UserError
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    help: str = "",
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field that is also a command-line flag.
+
+    Args:
+      default: the value where the user gives none; without one the flag is required.
+      help: one line for `--help`.
+      minimum: smallest valid number.
+      above: largest number that is still too small.
+      maximum: largest valid number.
+      choices: the valid strings.
+    """
+    limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
+def value_type(annotation: Any) -> type:
+    """The type that one value of a field has: `int | None` is int, `tuple[str, ...]` is tuple."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        (annotation,) = (a for a in typing.get_args(annotation) if a is not type(None))
+    return typing.get_origin(annotation) or annotation
+
+
+_TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+
+
+def describe_limits(field: dataclasses.Field, kind: type) -> str:
+    """What a valid value is, in words: "an integer of at least 1"."""
+    limits = field.metadata
+    if limits["choices"]:
+        return "one of " + ", ".join(limits["choices"])
+    text = _TYPE_NAMES.get(kind, "a comma-separated list")
+    parts = []
+    if limits["minimum"] is not None:
+        parts.append(f"of at least {limits['minimum']}")
+    if limits["above"] is not None:
+        parts.append(f"above {limits['above']}")
+    if limits["maximum"] is not None:
+        parts.append(f"at most {limits['maximum']}")
+    return " ".join([text, " and ".join(parts)]).strip()
+
+
+def _is_valid(value: Any, kind: type, limits: Mapping[str, Any]) -> bool:
+    if limits["choices"] and value not in limits["choices"]:
+        return False
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not math.isfinite(value):
+            return False
+    elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        return False
+    if kind not in (int, float):
+        return True
+    return not (
+        (limits["minimum"] is not None and value < limits["minimum"])
+        or (limits["above"] is not None and value <= limits["above"])
+        or (limits["maximum"] is not None and value > limits["maximum"])
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of all configurations: fields made with `option`, checked when constructed.
+
+    Raises:
+      UserError: a value is of the wrong type or out of its limits; it names the flag.
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind = value_type(hints[field.name])
+            if "help" not in field.metadata or (value is None and field.default is None):
+                continue
+            if not _is_valid(value, kind, field.metadata):
+                raise UserError(f"--{field.name}", describe_limits(field, kind), repr(value))
+            if kind is float:
+                object.__setattr__(self, field.name, float(value))
+
+    @classmethod
+    def from_values(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+        """Builds the configuration from the given values; fields not given take their defaults.
+
+        Raises:
+          UserError: a required value is missing.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        for field in dataclasses.fields(cls):
+            required = (
+                field.default is dataclasses.MISSING
+                and field.default_factory is dataclasses.MISSING
+            )
+            if required and values.get(field.name) is None:
+                raise UserError(f"--{field.name}", field.metadata["help"], "nothing")
+        return cls(**{k: v for k, v in values.items() if k in names and v is not None})
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Config):
+    """What every model family has; a family's own configuration adds to it and sets defaults."""
+
+    train_steps: int = option(5000, "training steps (parameter updates)", minimum=1)
+    batch_size: int = option(32, "examples a training step", minimum=1)
+    learning_rate: float = option(1e-3, "initial learning rate", above=0)
+    precision: str = option(
+        "float32",
+        "mixed_bfloat16 runs convolutions in bfloat16 while training; everything probabilistic, "
+        "and the frozen model, stays in float32 or float64",
+        choices=PRECISIONS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Config):
+    """What is trained: everything that decides the members' weights, and nothing else."""
+
+    model: str = option("vae", "model family")
+    dataset: str = option(
+        "mnist", "training data: a registered name, or a SPEC such as npz:PATH or images:FOLDER"
+    )
+    seed: int = option(0, "every random number of the run derives from it", minimum=0)
+    validation_fraction: float = option(
+        0.05, "share of the training split held out to validate and calibrate", above=0, maximum=0.5
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(Config):
+    """How it is trained: nothing here changes what a member becomes."""
+
+    run_dir: str | None = option(
+        None, "where the run is kept; default: runs/ and a name made of the configuration"
+    )
+    num_members: int = option(5, "members of the ensemble", minimum=1)
+    member: int | None = option(None, "train this member only, for batch schedulers", minimum=0)
+    num_threads: int = option(0, "threads for TensorFlow; 0: all cores", minimum=0)
+    checkpoint_secs: float = option(60.0, "seconds between checkpoints", minimum=0)
+    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig(Config):
+    """`python -m tfp_genens.score`."""
+
+    run_dir: str = option(help="the run directory of a trained ensemble")
+    input: str = option(
+        help="what to score: tfds:NAME:SPLIT, npz:PATH, csv:PATH, parquet:PATH, "
+        "images:FOLDER-OR-GLOB or digits:test"
+    )
+    output: str = option(help="file to write: .parquet, .csv or .jsonl")
+    outputs: tuple[str, ...] | None = option(
+        None, "model outputs to compute, e.g. rate; default: all"
+    )
+    members: tuple[str, ...] | None = option(None, "members to score with, e.g. 0,2; default: all")
+    batch_size: int = option(100, "inputs scored at once", minimum=1)
+    seed: int | None = option(None, "seed of the scoring noise; default: the run's", minimum=0)
+    alpha: float = option(
+        0.05,
+        "is_outlier is p_value <= alpha: the share of normal inputs flagged",
+        above=0,
+        maximum=1,
+    )
+    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(Config):
+    """`python -m tfp_genens.evaluate`."""
+
+    run_dir: str = option(help="the run directory of a trained ensemble")
+    output_dir: str = option(help="where results, scores and figures are written")
+    ood: tuple[str, ...] | None = option(
+        None, "out-of-distribution sets: registered names or SPECs; default: all registered"
+    )
+    in_distribution: str | None = option(
+        None, "SPEC of in-distribution test inputs; default: the training set's test split"
+    )
+    num_examples: int = option(2000, "inputs of each set, at most", minimum=2)
+    batch_size: int = option(100, "inputs scored at once", minimum=1)
+    num_bootstrap: int = option(1000, "bootstrap resamples behind the intervals", minimum=10)
+    seed: int = option(0, "seed of noise sets and bootstrap", minimum=0)
+    outputs: tuple[str, ...] | None = option(None, "model outputs to compute; default: all")
+    figures: bool = option(True, "draw figures")
+    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig(Config):
+    """`python -m tfp_genens.report`."""
+
+    evaluation_dir: tuple[str, ...] = option(help="one or more directories that evaluate wrote")
+    output: str = option(help="the .html file to write")
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """A name for a configuration: SHA-256 of its canonical JSON."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

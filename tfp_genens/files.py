@@ -1,0 +1,70 @@
+"""Writing files so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfp_genens.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes JSON atomically; NaN and infinity are refused, as JSON has none."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike, argument: str) -> dict[str, Any]:
+    """Reads a JSON object; raises UserError naming `argument` where it is none."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as e:
+        raise UserError(argument, f"a JSON file at {path}", str(e)) from e
+    if not isinstance(content, dict):
+        raise UserError(argument, f"a JSON object in {path}", type(content).__name__)
+    return content
+
+
+def make_directory(path: str | os.PathLike, argument: str) -> Path:
+    """Makes a directory that can be written to, or raises UserError naming `argument`."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".write_test.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise UserError(argument, "a directory that can be written to", f"{path} ({e})") from e
+    return path
+
+
+def sha256_of_tree(directory: str | os.PathLike) -> str:
+    """SHA-256 over the names and contents of all files below a directory."""
+    directory = Path(directory)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in directory.rglob("*") if p.is_file()):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(directory).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def sha256_of_file(path: str | os.PathLike) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

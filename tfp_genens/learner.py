@@ -1,0 +1,101 @@
+"""What a model family offers to training: the whole of what the training loop knows of models."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_genens.config import ModelConfig
+from tfp_genens.spec import InputSpec, OutputSpec
+
+Batches = Callable[[tf.Tensor], tf.Tensor]
+"""Batch number, int64 [] -> raw training inputs [batch, *event_shape]; a pure function."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of training, e.g. a GAN's adversarial phase or its fine-tuning.
+
+    Attributes:
+      name: unique among the learner's phases.
+      num_steps: how many steps it has.
+      metrics: names of what `step` returns; "loss" must be among them.
+      step: (step within the phase, int64 []; stateless seed, int32 [2]; batches) -> scalars. Runs
+        inside a tf.function; updates the learner's variables.
+    """
+
+    name: str
+    num_steps: int
+    metrics: tuple[str, ...]
+    step: Callable[[tf.Tensor, tf.Tensor, Batches], Mapping[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenFunction:
+    """One function of the frozen artefact.
+
+    Attributes:
+      function: a tf.function of the frozen module, taking the arguments that `arguments` names.
+      arguments: of "inputs" (raw inputs), "seed" (int32 [2]), "num" (int32 []).
+      outputs: the scores among its outputs, float [batch]; empty for functions that return
+        something else (samples, gradients).
+    """
+
+    function: Any
+    arguments: tuple[str, ...]
+    outputs: Mapping[str, OutputSpec] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A model without anything that trains it: what is exported.
+
+    Attributes:
+      module: holds the variables and the functions as attributes of the same names.
+      functions: name -> function. "serving_default" computes every score.
+    """
+
+    module: tf.Module
+    functions: Mapping[str, FrozenFunction]
+
+
+class Learner(tf.Module, abc.ABC):
+    """A model with its optimizers: everything that a checkpoint must hold."""
+
+    @abc.abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """The phases of training, in order."""
+
+    @abc.abstractmethod
+    def validate(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Scalars measured on held-out raw inputs [batch, *event_shape]."""
+
+    def summary_images(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Pictures for TensorBoard: name -> [num, height, width, channels] in [0, 1]."""
+        del inputs, seed
+        return {}
+
+    @abc.abstractmethod
+    def freeze(self) -> Frozen:
+        """The model as it is exported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A row of the registry of models.
+
+    Attributes:
+      config: its configuration class; the fields are its flags.
+      build: (config, input spec, first raw training batch, seed) -> Learner. The batch is for
+        data-dependent initialisation. Raises UserError where the inputs do not suit the model.
+      description: one line.
+    """
+
+    config: type[ModelConfig]
+    build: Callable[[Any, InputSpec, np.ndarray, int], Learner]
+    description: str

@@ -1,0 +1,10 @@
+"""The registry of model families: a new family is one file here and one row below."""
+
+from __future__ import annotations
+
+from tfp_genens.learner import Family
+from tfp_genens.models import vae
+
+FAMILIES: dict[str, Family] = {
+    "vae": vae.FAMILY,
+}

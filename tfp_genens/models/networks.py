@@ -1,0 +1,165 @@
+"""Convolutional encoder and decoder shared by the image models (paper, section 4; TFP's VAE example).
+
+Depths, kernels and strides are those of the authors' released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.errors import UserError
+from tfp_genens.seeds import derive_int
+from tfp_genens.spec import InputSpec
+
+tfkl = tf_keras.layers
+
+KERNEL_SIZE = 5
+NUM_HALVINGS = 2
+
+
+def check_image_spec(input_spec: InputSpec) -> None:
+    """Raises UserError unless the inputs are images whose sides divide by 4."""
+    shape = input_spec.shape
+    factor = 2**NUM_HALVINGS
+    if len(shape) != 3 or any(side % factor or side < factor for side in shape[:2]):
+        raise UserError(
+            "--dataset",
+            f"images [height, width, channels] whose sides divide by {factor}",
+            f"inputs of shape {list(shape)}",
+        )
+
+
+def leaky_relu(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.leaky_relu(x)
+
+
+class Network(tf.Module):
+    """Layers applied in turn; the last one's output is float32 whatever the precision.
+
+    Args:
+      layers: the layers, not yet built.
+      input_shape: event shape of the input.
+    """
+
+    def __init__(self, layers: Sequence[tfkl.Layer], input_shape: Sequence[int], name: str):
+        super().__init__(name=name)
+        self.layers = list(layers)
+        self(tf.zeros([1, *input_shape]))
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return tf.cast(x, tf.float32)
+
+
+def _initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
+    return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
+
+
+def convolutional_encoder(
+    input_shape: tuple[int, int, int],
+    *,
+    base_depth: int,
+    code_depth: int,
+    dense_units: Sequence[int],
+    precision: str,
+    seed: int,
+    name: str = "encoder",
+) -> Network:
+    """Images in [-1, 1], [batch, height, width, channels] -> [batch, dense_units[-1]].
+
+    Args:
+      input_shape: (height, width, channels), sides divisible by 4.
+      base_depth: channels of the first convolutions; the later ones have twice as many.
+      code_depth: channels of the convolution that covers the whole remaining image.
+      dense_units: units of the dense layers after it; all but the last are followed by leaky ReLU.
+      precision: "float32" or "mixed_bfloat16".
+      seed: of the initial weights.
+      name: of the module.
+    """
+    height, width, _ = input_shape
+    policy = tf_keras.mixed_precision.Policy(precision)
+    plan = [
+        (base_depth, KERNEL_SIZE, 1, "same"),
+        (base_depth, KERNEL_SIZE, 2, "same"),
+        (2 * base_depth, KERNEL_SIZE, 1, "same"),
+        (2 * base_depth, KERNEL_SIZE, 2, "same"),
+        (code_depth, (height // 4, width // 4), 1, "valid"),
+    ]
+    layers: list[tfkl.Layer] = []
+    for filters, kernel_size, strides, padding in plan:
+        layers.append(
+            tfkl.Conv2D(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                activation=leaky_relu,
+                kernel_initializer=_initializer(seed, len(layers)),
+                dtype=policy,
+            )
+        )
+    layers.append(tfkl.Flatten(dtype="float32"))
+    for i, units in enumerate(dense_units):
+        layers.append(
+            tfkl.Dense(
+                units,
+                activation=leaky_relu if i + 1 < len(dense_units) else None,
+                kernel_initializer=_initializer(seed, len(layers)),
+                dtype="float32",
+            )
+        )
+    return Network(layers, input_shape, name)
+
+
+def convolutional_decoder(
+    output_shape: tuple[int, int, int],
+    *,
+    base_depth: int,
+    code_size: int,
+    precision: str,
+    seed: int,
+    name: str = "decoder",
+) -> Network:
+    """Codes [batch, code_size] -> images of unbounded values [batch, height, width, channels].
+
+    Args:
+      output_shape: (height, width, channels), sides divisible by 4.
+      base_depth: channels of the last hidden layers; the first ones have twice as many.
+      code_size: size of the code.
+      precision: "float32" or "mixed_bfloat16".
+      seed: of the initial weights.
+      name: of the module.
+    """
+    height, width, channels = output_shape
+    policy = tf_keras.mixed_precision.Policy(precision)
+    plan = [
+        (2 * base_depth, (height // 4, width // 4), 1, "valid"),
+        (2 * base_depth, KERNEL_SIZE, 1, "same"),
+        (2 * base_depth, KERNEL_SIZE, 2, "same"),
+        (base_depth, KERNEL_SIZE, 1, "same"),
+        (base_depth, KERNEL_SIZE, 2, "same"),
+        (base_depth, KERNEL_SIZE, 1, "same"),
+        (channels, KERNEL_SIZE, 1, "same"),
+    ]
+    layers: list[tfkl.Layer] = [tfkl.Reshape((1, 1, code_size), dtype=policy)]
+    for i, (filters, kernel_size, strides, padding) in enumerate(plan):
+        # With stride 1 and padding "same" a transposed convolution is a convolution with the
+        # kernel flipped: the same family of functions, and faster as the latter.
+        is_plain = strides == 1 and padding == "same"
+        layer_class = tfkl.Conv2D if is_plain else tfkl.Conv2DTranspose
+        layers.append(
+            layer_class(
+                filters,
+                kernel_size,
+                strides,
+                padding,
+                activation=leaky_relu if i + 1 < len(plan) else None,
+                kernel_initializer=_initializer(seed, i),
+                dtype=policy,
+            )
+        )
+    return Network(layers, (code_size,), name)

@@ -1,0 +1,113 @@
+"""Priors p(z) over a VAE's latent code: masked autoregressive flow, mixture, standard normal."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_genens.bijectors import masked_autoregressive_flow, random_permutation
+from tfp_genens.seeds import derive_int, numpy_generator
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+NUM_FLOWS = 6
+HIDDEN_UNITS = (512, 512)
+NUM_COMPONENTS = 100
+
+
+class Prior(tf.Module, abc.ABC):
+    """A density over latent codes z [..., latent_size]."""
+
+    @abc.abstractmethod
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log p(z) in nats, float64 [...]: a float32 square overflows far from the data."""
+
+    @abc.abstractmethod
+    def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws [num, latent_size] with a stateless seed."""
+
+
+def _standard_normal_log_prob(z: tf.Tensor) -> tf.Tensor:
+    z = tf.cast(z, tf.float64)
+    return tf.reduce_sum(-0.5 * tf.square(z) - 0.5 * math.log(2 * math.pi), axis=-1)
+
+
+class NormalPrior(Prior):
+    """N(0, I)."""
+
+    def __init__(self, latent_size: int, seed: int):
+        super().__init__(name="normal_prior")
+        del seed
+        self.latent_size = latent_size
+
+    def log_prob(self, z):
+        return _standard_normal_log_prob(z)
+
+    def sample(self, num, seed):
+        return tf.random.stateless_normal([num, self.latent_size], seed)
+
+
+class MixturePrior(Prior):
+    """A learned mixture of 100 diagonal normals, the prior of TFP's VAE example."""
+
+    def __init__(self, latent_size: int, seed: int):
+        super().__init__(name="mixture_prior")
+        init = numpy_generator(seed, "mixture").standard_normal
+        shape = [NUM_COMPONENTS, latent_size]
+        self.loc = tf.Variable(init(shape).astype("float32"), name="loc")
+        self.raw_scale = tf.Variable(tf.zeros(shape), name="raw_scale")
+        self.mixture_logits = tf.Variable(tf.zeros([NUM_COMPONENTS]), name="mixture_logits")
+
+    def _distribution(self, dtype) -> tfd.Distribution:
+        scale = tf.nn.softplus(self.raw_scale + math.log(math.expm1(1.0))) + 1e-5
+        return tfd.MixtureSameFamily(
+            mixture_distribution=tfd.Categorical(logits=tf.cast(self.mixture_logits, dtype)),
+            components_distribution=tfd.MultivariateNormalDiag(
+                loc=tf.cast(self.loc, dtype), scale_diag=tf.cast(scale, dtype)
+            ),
+        )
+
+    def log_prob(self, z):
+        return self._distribution(tf.float64).log_prob(tf.cast(z, tf.float64))
+
+    def sample(self, num, seed):
+        return self._distribution(tf.float32).sample(num, seed=seed)
+
+
+class MafPrior(Prior):
+    """Six MAF bijectors alternating with six fixed random permutations (paper, appendix B)."""
+
+    def __init__(self, latent_size: int, seed: int):
+        super().__init__(name="maf_prior")
+        self.latent_size = latent_size
+        layers = []
+        for i in range(NUM_FLOWS):
+            layers.append(
+                masked_autoregressive_flow(
+                    latent_size, HIDDEN_UNITS, seed=derive_int(seed, "maf", i)
+                )
+            )
+            layers.append(random_permutation(latent_size, seed=derive_int(seed, "permutation", i)))
+        # Chain applies its last bijector first, so the noise meets MAF 0, then permutation 0, ...
+        self.bijector = tfb.Chain(layers[::-1])
+
+    def log_prob(self, z):
+        noise = self.bijector.inverse(z)
+        log_det = self.bijector.inverse_log_det_jacobian(z, event_ndims=1)
+        return _standard_normal_log_prob(noise) + tf.cast(log_det, tf.float64)
+
+    def sample(self, num, seed):
+        return self.bijector.forward(tf.random.stateless_normal([num, self.latent_size], seed))
+
+
+PRIORS: dict[str, Callable[[int, int], Prior]] = {
+    "maf": MafPrior,
+    "mixture": MixturePrior,
+    "normal": NormalPrior,
+}
+"""name -> (latent size, seed) -> Prior."""

@@ -1,0 +1,50 @@
+"""Scores inputs with a frozen ensemble: one row an input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tfp_genens import cli
+from tfp_genens.config import ScoreConfig
+from tfp_genens.data import open_source
+from tfp_genens.errors import UserError
+from tfp_genens.runtime import configure_tensorflow
+from tfp_genens.scoring import Ensemble, score_to_file
+from tfp_genens.scoring.writers import check_writable
+
+
+def _member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
+    if members is None:
+        return None
+    if not all(m.isdecimal() for m in members):
+        raise UserError("--members", "comma-separated numbers, e.g. 0,2", ",".join(members))
+    return [int(m) for m in members]
+
+
+def score(values: Mapping[str, Any]) -> int:
+    """Scores what the flags describe; returns the exit code."""
+    config = ScoreConfig.from_values(values)
+    check_writable(config.output, "--output")
+    configure_tensorflow()
+    ensemble = Ensemble.load(config.run_dir, _member_numbers(config.members), config.seed)
+    source = open_source(config.input, ensemble.input_spec, data_dir=config.data_dir)
+    num_rows = score_to_file(
+        ensemble,
+        source,
+        config.output,
+        batch_size=config.batch_size,
+        outputs=config.outputs,
+        alpha=config.alpha,
+    )
+    print(f"{config.output}: {num_rows:,} rows", file=sys.stderr)
+    return 0
+
+
+def main() -> None:
+    cli.run(__doc__ or "", [ScoreConfig], score)
+
+
+if __name__ == "__main__":
+    main()

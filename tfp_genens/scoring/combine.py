@@ -1,0 +1,82 @@
+"""Combining members: the registry of ensemble scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+
+
+def mean(scores: np.ndarray) -> np.ndarray:
+    """[num_members, batch] -> [batch]."""
+    return scores.mean(axis=0)
+
+
+def variance(scores: np.ndarray) -> np.ndarray:
+    """Population variance over members (ddof 0), [num_members, batch] -> [batch]."""
+    return scores.var(axis=0, ddof=0)
+
+
+def waic(log_prob: np.ndarray) -> np.ndarray:
+    """WAIC(x) = E[log p(x)] - Var[log p(x)] over members (paper, equation 1).
+
+    The paper does not say which variance; as in the released code it is the population's (ddof 0).
+
+    Args:
+      log_prob: nats, [num_members, batch].
+
+    Returns:
+      nats, [batch].
+    """
+    return mean(log_prob) - variance(log_prob)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleScore:
+    """A row of the registry.
+
+    Attributes:
+      of: the member output it combines.
+      function: float64 [num_members, batch] -> [batch].
+      spec: unit and direction.
+    """
+
+    of: str
+    function: Callable[[np.ndarray], np.ndarray]
+    spec: OutputSpec
+
+
+ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
+    "log_prob_mean": EnsembleScore("log_prob", mean, OutputSpec("nats", HIGHER_IS_NORMAL)),
+    "log_prob_var": EnsembleScore("log_prob", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
+    "waic": EnsembleScore("log_prob", waic, OutputSpec("nats", HIGHER_IS_NORMAL)),
+    "rate_mean": EnsembleScore("rate", mean, OutputSpec("nats", LOWER_IS_NORMAL)),
+    "rate_var": EnsembleScore("rate", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
+}
+
+DECISION_SCORES = ("waic", "rate_mean")
+"""Which score p-values are made of: the first of these that is there (the paper's is WAIC)."""
+
+
+def available_scores(outputs: Iterable[str]) -> dict[str, EnsembleScore]:
+    """The ensemble scores that can be made of these member outputs."""
+    outputs = set(outputs)
+    return {name: score for name, score in ENSEMBLE_SCORES.items() if score.of in outputs}
+
+
+def combine(member_scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every ensemble score that can be made.
+
+    Args:
+      member_scores: output name -> float64 [num_members, batch].
+
+    Returns:
+      score name -> float64 [batch].
+    """
+    return {
+        name: score.function(member_scores[score.of])
+        for name, score in available_scores(member_scores).items()
+    }

@@ -1,0 +1,69 @@
+"""Score files: Parquet, CSV and JSON lines, written batch by batch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from tfp_genens.errors import UserError
+from tfp_genens.files import atomic_path, make_directory
+
+Write = Callable[[pa.Table], None]
+
+
+@contextlib.contextmanager
+def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    with pq.ParquetWriter(path, schema) as writer:
+        yield writer.write_table
+
+
+@contextlib.contextmanager
+def _csv(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    with pyarrow.csv.CSVWriter(path, schema) as writer:
+        yield writer.write_table
+
+
+@contextlib.contextmanager
+def _jsonl(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    del schema
+    with open(path, "w") as file:
+        yield lambda table: table.to_pandas().to_json(
+            file, orient="records", lines=True, double_precision=15
+        )
+
+
+WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
+
+
+def check_writable(path: str | os.PathLike, argument: str) -> Path:
+    """Raises UserError unless `path` has a known ending and its directory can be written to."""
+    path = Path(path)
+    if path.suffix not in WRITERS:
+        raise UserError(argument, "a file name ending in " + ", ".join(WRITERS), str(path))
+    if path.is_dir():
+        raise UserError(argument, "a file", f"{path}, a directory")
+    make_directory(path.parent, argument)
+    return path
+
+
+@contextlib.contextmanager
+def open_writer(path: str | os.PathLike, schema: pa.Schema, argument: str) -> Iterator[Write]:
+    """A function that appends tables to a file, which appears only when the block has ended well.
+
+    Args:
+      path: ends in .parquet, .csv or .jsonl.
+      schema: of the tables.
+      argument: what to name in errors.
+
+    Raises:
+      UserError: an unknown ending, or a place that cannot be written to.
+    """
+    path = check_writable(path, argument)
+    with atomic_path(path) as temporary, WRITERS[path.suffix](temporary, schema) as write:
+        yield write

@@ -1,0 +1,278 @@
+"""The training loop: steps, checkpoints, records. It knows learners, not models.
+
+A run that is interrupted anywhere and continued ends with the same bits as one that was not: the
+checkpoint holds weights, optimizer and step; batches and noise are functions of (seed, step).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfp_genens.learner import Batches, Learner, Phase
+from tfp_genens.training.records import EventsWriter, MetricsFile
+from tfp_genens.training.signals import Stopped, StopRequest
+
+LOG_EVERY = 50
+VALIDATE_EVERY = 500
+CALL_SECS = 1.0  # aimed at, a call of the compiled loop: how long a signal may have to wait
+NUM_IMAGES = 16
+
+
+class NonFiniteLossError(Exception):
+    """The loss or a weight became NaN or infinite; the last good checkpoint is kept."""
+
+
+class _State(tf.Module):
+    """All that a checkpoint holds."""
+
+    def __init__(self, learner: Learner):
+        super().__init__(name="training_state")
+        self.learner = learner
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.wall_secs = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopResult:
+    """How training went: steps done and seconds spent, over all sittings."""
+
+    steps: int
+    wall_secs: float
+
+
+class TrainingLoop:
+    """Trains one learner in one directory.
+
+    Args:
+      learner: what is trained.
+      batches: training inputs by number.
+      validation: held-out raw inputs [num, *event_shape].
+      seed: int32 [2], behind all noise of training.
+      directory: checkpoints/, metrics.csv and tensorboard/ go here.
+      checkpoint_secs: seconds between checkpoints.
+      label: shown before the progress bar.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        batches: Batches,
+        validation: np.ndarray,
+        seed: np.ndarray,
+        directory: Path,
+        *,
+        checkpoint_secs: float,
+        label: str,
+    ):
+        self._learner = learner
+        self._batches = batches
+        self._validation = tf.constant(validation)
+        self._seed = tf.constant(seed, tf.int32)
+        self._directory = directory
+        self._checkpoint_secs = checkpoint_secs
+        self._label = label
+        self._phases = list(learner.phases())
+        self._num_steps = sum(phase.num_steps for phase in self._phases)
+        self._state = _State(learner)
+        self._manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(state=self._state), str(directory / "checkpoints"), max_to_keep=2
+        )
+
+    def run(self, stop: StopRequest, on_pace: Callable[[float], None]) -> LoopResult:
+        """Trains to the end, from the last checkpoint if there is one.
+
+        Args:
+          stop: looked at between calls of the compiled loop.
+          on_pace: called once, with the estimated seconds that remain.
+
+        Raises:
+          Stopped: a signal came; the state is saved.
+          NonFiniteLossError: training diverged; nothing was saved since it was last finite.
+        """
+        self._restore()
+        step = int(self._state.step.numpy())
+        metrics = MetricsFile(self._directory / "metrics.csv", self._columns(), step)
+        events = EventsWriter(self._directory / "tensorboard")
+        bar = tqdm(
+            total=self._num_steps,
+            initial=step,
+            desc=self._label,
+            unit="step",
+            disable=None,
+            dynamic_ncols=True,
+        )
+        try:
+            with bar:
+                self._run(step, stop, on_pace, metrics, events, bar)
+        finally:
+            metrics.close()
+            events.close()
+        return LoopResult(self._num_steps, float(self._state.wall_secs.numpy()))
+
+    def _run(self, step, stop, on_pace, metrics, events, bar) -> None:
+        first = 0
+        pace = _Pace(on_pace)
+        saved_at = time.monotonic()
+        for phase in self._phases:
+            end = first + phase.num_steps
+            steps = self._compile(phase, first)
+            sums = _Sums(phase.metrics)
+            while step < end:
+                stop_at = min(end, (step // LOG_EVERY + 1) * LOG_EVERY)
+                count = min(stop_at - step, pace.call_size())
+                began = time.monotonic()
+                values = steps(tf.constant(step, tf.int64), tf.constant(count, tf.int64))
+                sums.add({k: float(v) for k, v in values.items()}, count)
+                secs = time.monotonic() - began
+                self._check(sums, step, count)
+                step += count
+                self._state.step.assign(step)
+                self._state.wall_secs.assign_add(secs)
+                bar.update(count)
+                pace.update(count, secs, self._num_steps - step)
+                if step == stop_at:
+                    self._record(phase.name, step, sums, metrics, events, bar)
+                    sums = _Sums(phase.metrics)
+                due = time.monotonic() - saved_at >= self._checkpoint_secs
+                if due or stop.signum is not None or step == self._num_steps:
+                    self._save()
+                    saved_at = time.monotonic()
+                if stop.signum is not None and step < self._num_steps:
+                    raise Stopped(stop.signum, step)
+            first = end
+
+    def _compile(self, phase: Phase, first: int) -> Callable[..., dict[str, tf.Tensor]]:
+        """(step, count) -> sums of the phase's metrics over that many steps, in one graph call."""
+
+        @tf.function
+        def steps(step: tf.Tensor, count: tf.Tensor) -> dict[str, tf.Tensor]:
+            sums = {name: tf.zeros([], tf.float64) for name in phase.metrics}
+            for i in tf.range(step, step + count):
+                seed = tf.random.experimental.stateless_fold_in(self._seed, i)
+                values = phase.step(i - first, seed, self._batches)
+                sums = {k: sums[k] + tf.cast(values[k], tf.float64) for k in phase.metrics}
+            return sums
+
+        return steps
+
+    def _check(self, sums: _Sums, step: int, count: int) -> None:
+        if not sums.is_finite():
+            raise NonFiniteLossError(
+                f"the loss became NaN or infinite between steps {step} and {step + count} "
+                f"({sums.text()}); {self._last_good()}"
+            )
+
+    def _last_good(self) -> str:
+        latest = self._manager.latest_checkpoint
+        return f"the last good checkpoint is {latest}" if latest else "no checkpoint was saved yet"
+
+    def _save(self) -> None:
+        for variable in self._state.variables:
+            if variable.dtype.is_floating:
+                finite = tf.reduce_all(tf.math.is_finite(variable))
+                if not bool(finite):
+                    raise NonFiniteLossError(
+                        f"{variable.name} is no longer finite at step "
+                        f"{int(self._state.step.numpy())}; {self._last_good()}"
+                    )
+        self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+
+    def _restore(self) -> None:
+        latest = self._manager.latest_checkpoint
+        if latest:
+            self._manager.checkpoint.restore(latest).assert_consumed()
+            print(f"{self._label}: continuing from step {int(self._state.step)}", file=sys.stderr)
+
+    def _columns(self) -> list[str]:
+        names = dict.fromkeys(name for phase in self._phases for name in phase.metrics)
+        validation = self._validate(tf.constant([0, 0]))
+        return [
+            "step",
+            "phase",
+            *names,
+            *(f"validation_{name}" for name in validation),
+            "steps_per_sec",
+            "wall_secs",
+        ]
+
+    @tf.function
+    def _validate(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(self._learner.validate(self._validation, seed))
+
+    def _record(self, phase_name, step, sums, metrics, events, bar) -> None:
+        values = sums.means()
+        row = dict(values)
+        if step % VALIDATE_EVERY == 0 or step == self._num_steps:
+            seed = tf.random.experimental.stateless_fold_in(self._seed, -step - 1)
+            validation = self._validate(seed)
+            row |= {f"validation_{k}": float(v) for k, v in validation.items()}
+            images = self._learner.summary_images(self._validation[:NUM_IMAGES], seed)
+            events.images(step, images)
+        events.scalars(step, row)
+        metrics.write(
+            {
+                "step": step,
+                "phase": phase_name,
+                **row,
+                "steps_per_sec": round(sums.count / max(sums.secs(), 1e-9), 3),
+                "wall_secs": round(float(self._state.wall_secs.numpy()), 2),
+            }
+        )
+        bar.set_postfix_str(f"loss {values['loss']:.4g}", refresh=False)
+
+
+class _Sums:
+    """Sums of metrics over the steps of one logging interval."""
+
+    def __init__(self, names: tuple[str, ...]):
+        self._sums = dict.fromkeys(names, 0.0)
+        self._began = time.monotonic()
+        self.count = 0
+
+    def add(self, values: dict[str, float], count: int) -> None:
+        self._sums = {name: total + values[name] for name, total in self._sums.items()}
+        self.count += count
+
+    def is_finite(self) -> bool:
+        return all(map(math.isfinite, self._sums.values()))
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.count for name, total in self._sums.items()}
+
+    def text(self) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
+
+    def secs(self) -> float:
+        return time.monotonic() - self._began
+
+
+class _Pace:
+    """How many steps fill a call of `CALL_SECS`, and how long the rest will take."""
+
+    def __init__(self, on_pace: Callable[[float], None]):
+        self._on_pace: Callable[[float], None] | None = on_pace
+        self._secs_per_step: float | None = None
+        self._num_calls = 0
+
+    def call_size(self) -> int:
+        if self._secs_per_step is None:
+            return 1
+        return max(1, int(CALL_SECS / self._secs_per_step))
+
+    def update(self, count: int, secs: float, remaining: int) -> None:
+        self._num_calls += 1
+        if self._num_calls == 1:  # tracing
+            return
+        self._secs_per_step = max(secs / count, 1e-6)
+        if self._num_calls >= 3 and self._on_pace is not None:
+            self._on_pace(self._secs_per_step * remaining)
+            self._on_pace = None

@@ -1,0 +1,235 @@
+"""Training a run: every member, one after the other, from configuration to frozen artefact."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import tensorflow as tf
+
+from tfp_genens import artifacts
+from tfp_genens.config import ModelConfig, RunConfig, TrainOptions, config_sha256
+from tfp_genens.data import TrainingData, load_training_data
+from tfp_genens.errors import UserError
+from tfp_genens.files import make_directory, read_json, write_json
+from tfp_genens.learner import Family
+from tfp_genens.scoring.member import Member, scoring_seed
+from tfp_genens.seeds import derive_int, derive_seed
+from tfp_genens.training.batches import ShuffledBatches
+from tfp_genens.training.loop import LoopResult, NonFiniteLossError, TrainingLoop
+from tfp_genens.training.signals import StopRequest, stop_on_signals
+
+CONFIG = "config.json"
+SCHEMA_VERSION = 1
+MAX_VALIDATION = 500  # held-out examples behind the validation metrics during training
+MAX_CALIBRATION = 1000  # held-out examples scored for calibration
+CALIBRATION_BATCH = 100
+LONG_RUN_SECS = 1800.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is trained: the common configuration and the model family's own."""
+
+    config: RunConfig
+    model_config: ModelConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat dictionary of everything that decides the members' weights."""
+        return {**self.config.to_json(), **self.model_config.to_json()}
+
+
+def default_run_dir(run: Run) -> str:
+    """`runs/` and a name made of the model, the data set and every value that is not a default."""
+    parts = [run.config.model, run.config.dataset]
+    for config in (run.config, run.model_config):
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if field.name not in ("model", "dataset") and value != field.default:
+                parts.append(f"{field.name}{value}")
+    name = re.sub(r"[^A-Za-z0-9.=+-]+", "_", "_".join(parts))
+    return f"runs/{name[:80]}_{config_sha256(run.to_json())[:8]}"
+
+
+def train_run(run: Run, options: TrainOptions, family: Family) -> int:
+    """Trains the members that are not finished yet and freezes each.
+
+    Returns:
+      0, or 1 where a member's loss diverged.
+
+    Raises:
+      UserError: the run directory holds another configuration, is being written by another
+        trainer, or the data do not suit the model.
+      Stopped: a signal came; training continues when the same command is run again.
+    """
+    if options.member is not None and options.member >= options.num_members:
+        raise UserError(
+            "--member", f"an integer below --num_members={options.num_members}", str(options.member)
+        )
+    run_dir = make_directory(options.run_dir or default_run_dir(run), "--run_dir")
+    num_members = _claim(run_dir, run, options.num_members)
+    wanted = range(options.num_members) if options.member is None else [options.member]
+    missing = [i for i in wanted if not artifacts.is_finished(artifacts.member_dir(run_dir, i))]
+    if not missing:
+        print(f"{run_dir}: finished, nothing to do", file=sys.stderr)
+        return 0
+    data = load_training_data(
+        run.config.dataset,
+        validation_fraction=run.config.validation_fraction,
+        seed=run.config.seed,
+        data_dir=options.data_dir,
+    )
+    print(
+        f"{run_dir}: {len(data.train):,} training and {len(data.validation):,} validation "
+        f"inputs of shape {list(data.input_spec.shape)}; members to train: "
+        f"{', '.join(map(str, missing))} of {num_members}",
+        file=sys.stderr,
+    )
+    with stop_on_signals() as stop:
+        for member in missing:
+            try:
+                _train_member(run, options, family, data, run_dir, member, stop)
+            except NonFiniteLossError as e:
+                print(f"error: member {member}: {e}", file=sys.stderr)
+                return 1
+    return 0
+
+
+def _claim(run_dir: Path, run: Run, num_members: int) -> int:
+    """Writes config.json, or checks that the one there asks for the same."""
+    path = run_dir / CONFIG
+    config = run.to_json()
+    with filelock.FileLock(run_dir / ".config.lock", timeout=60):
+        if path.exists():
+            there = read_json(path, "--run_dir")
+            if there["config"] != config:
+                names = sorted(there["config"].keys() | config.keys())
+                differing = [n for n in names if there["config"].get(n) != config.get(n)]
+                raise UserError(
+                    "--run_dir",
+                    f"{run_dir} to hold a run with "
+                    + ", ".join(f"--{n}={config.get(n)}" for n in differing),
+                    "one with " + ", ".join(f"--{n}={there['config'].get(n)}" for n in differing),
+                )
+            num_members = max(num_members, there["num_members"])
+        write_json(
+            path,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "run_id": config_sha256(config)[:12],
+                "config": config,
+                "config_sha256": config_sha256(config),
+                "num_members": num_members,
+            },
+        )
+    return num_members
+
+
+def _train_member(
+    run: Run,
+    options: TrainOptions,
+    family: Family,
+    data: TrainingData,
+    run_dir: Path,
+    member: int,
+    stop: StopRequest,
+) -> None:
+    directory = make_directory(artifacts.member_dir(run_dir, member), "--run_dir")
+    lock = filelock.FileLock(directory / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as e:
+        raise UserError("--run_dir", f"{directory} to be free", "another trainer writing it") from e
+    try:
+        if artifacts.is_finished(directory):  # by another trainer, since we looked
+            return
+        _clear_session()
+        seed = derive_int(run.config.seed, "member", member)
+        batches = ShuffledBatches(
+            data.train, run.model_config.batch_size, derive_seed(seed, "batches")
+        )
+        first_batch = batches(tf.constant(0, tf.int64)).numpy()
+        learner = family.build(run.model_config, data.input_spec, first_batch, seed)
+        loop = TrainingLoop(
+            learner,
+            batches,
+            data.validation[:MAX_VALIDATION],
+            derive_seed(seed, "noise"),
+            directory,
+            checkpoint_secs=options.checkpoint_secs,
+            label=f"member {member}",
+        )
+        result = loop.run(stop, _warn_of_long_run)
+        _freeze(run, data, directory, member, learner, result)
+    finally:
+        lock.release()
+    print(
+        f"member {member}: finished {result.steps:,} steps in {result.wall_secs:,.0f} s",
+        file=sys.stderr,
+    )
+
+
+def _freeze(run, data, directory, member, learner, result: LoopResult) -> None:
+    frozen = learner.freeze()
+    artifacts.export_saved_model(frozen, data.input_spec, directory / artifacts.SAVED_MODEL)
+    signatures = artifacts.describe_signatures(frozen)
+    config = run.to_json()
+    exported = Member(directory, {"signatures": signatures, "member": member})
+    calibration = artifacts.write_validation_scores(
+        directory,
+        data.validation_ids[:MAX_CALIBRATION],
+        _validation_scores(exported, data, scoring_seed(run.config.seed, member)),
+    )
+    artifacts.write_manifest(
+        directory,
+        {
+            "run_id": config_sha256(config)[:12],
+            "model": run.config.model,
+            "train_dataset": run.config.dataset,
+            "data_fingerprint": data.fingerprint,
+            "num_train": len(data.train),
+            "num_validation": len(data.validation),
+            "member": member,
+            "seed": run.config.seed,
+            "config": config,
+            "config_sha256": config_sha256(config),
+            "input": data.input_spec.to_json(),
+            "signatures": signatures,
+            "calibration": calibration,
+            "steps": result.steps,
+            "wall_clock_secs": round(result.wall_secs, 2),
+        },
+    )
+
+
+def _validation_scores(
+    member: Member, data: TrainingData, seed: np.ndarray
+) -> dict[str, np.ndarray]:
+    values = data.validation[:MAX_CALIBRATION]
+    parts = [
+        member.score(values[i : i + CALIBRATION_BATCH], seed)
+        for i in range(0, len(values), CALIBRATION_BATCH)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _clear_session() -> None:
+    """Lets go of the graphs of the member before."""
+    import tf_keras
+
+    tf_keras.backend.clear_session()
+
+
+def _warn_of_long_run(remaining_secs: float) -> None:
+    if remaining_secs > LONG_RUN_SECS and not tf.config.list_physical_devices("GPU"):
+        print(
+            f"about {remaining_secs / 60:,.0f} minutes a member at this pace on CPUs; adding "
+            "--flagfile=flags/cpu.cfg trains with settings that CPUs can carry (the file says "
+            "what each changes)",
+            file=sys.stderr,
+        )
