@@ -1,0 +1,413 @@
+#!/usr/bin/env bash
+# From a fresh clone to results: installs, trains, evaluates, reports; `./run_all.sh --help` says how.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: ./run_all.sh [NAME...] [--overlay=NAME] [--jobs=N] [--dry_run]
+       ./run_all.sh test [pytest arguments]
+
+With no NAME: the experiment `digits`, which needs no download. For each NAME, flags/NAME.cfg is trained
+into runs/NAME, evaluated into runs/NAME/evaluation and reported in runs/NAME/report.html. What is
+finished is skipped and what was interrupted is continued, so the same command may be given again at any
+time; to evaluate anew, remove runs/NAME/evaluation. `test` runs the tests.
+
+  --overlay=NAME  read flags/NAME.cfg after the experiment's own flags; the run is kept in runs/NAME+OVERLAY
+  --jobs=N        members to train at once; default: one a core (one in all where there is an NVIDIA GPU)
+  --dry_run       list the commands and where each one stands, and run nothing
+  --help          this text
+
+The active virtual environment is used if tfp_genens is installed in it, otherwise .venv, made if need be.
+RUNS_DIR=DIR keeps the runs in DIR instead of runs/.
+TEXT
+  printf '\nexperiments: %s\noverlays:    %s\n' "$(experiments)" "$(overlays)"
+}
+
+fail() { # message...: a mistake of the user's
+  printf 'error: %s\n' "$*" >&2
+  exit 2
+}
+
+# ---------------------------------------------------------------- what there is
+
+flagfile_names() { # grep option: names of the flagfiles that choose a model (-l), or of those that do not (-L)
+  local file names=()
+  for file in $(grep "$1" -e '^--model=' flags/*.cfg || true); do
+    file=${file#flags/}
+    names+=("${file%.cfg}")
+  done
+  [ ${#names[@]} -eq 0 ] || printf '%s ' "${names[@]}" | sed 's/ $//'
+}
+experiments() { flagfile_names -l; }
+overlays() { flagfile_names -L; }
+
+is_in() { # word list
+  case " $2 " in *" $1 "*) return 0 ;; esac
+  return 1
+}
+
+sha256() { # of standard input
+  { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1
+}
+
+num_cores() { nproc 2>/dev/null || getconf _NPROCESSORS_ONLN; }
+
+# ---------------------------------------------------------------- the environment
+
+find_python() { # prints a Python of at least 3.11
+  local candidate
+  for candidate in python3.11 python3.12 python3.13 python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  fail "Python 3.11 or newer is needed, and neither python3.11 nor python3 is that"
+}
+
+# Sets PYTHON. Extras: report or test (which includes report).
+use_environment() { # extras
+  local stamp key python
+  # -I: look among what is installed, not in this directory.
+  if [ -n "${VIRTUAL_ENV:-}" ] && "$VIRTUAL_ENV/bin/python" -I -c \
+    'import importlib.util as u, sys; sys.exit(u.find_spec("tfp_genens") is None)' 2>/dev/null; then
+    PYTHON=$VIRTUAL_ENV/bin/python
+    return
+  fi
+  PYTHON=.venv/bin/python
+  stamp=.venv/installed-
+  key=$(cat pyproject.toml constraints.txt | sha256)
+  if grep -qsx "$key" "$stamp$1" "${stamp}test"; then return; fi
+
+  if ! "$PYTHON" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    echo "Making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv ||
+      fail ".venv could not be made; on Debian and Ubuntu: apt-get install python3-venv"
+  fi
+  echo "Installing into .venv (about 2 GB, some minutes; log: .venv/install.log)"
+  if ! "$PYTHON" -m pip install -c constraints.txt -e ".[$1]" >.venv/install.log 2>&1; then
+    tail -n 20 .venv/install.log >&2
+    echo "error: the installation failed; the log is .venv/install.log" >&2
+    exit 1
+  fi
+  echo "$key" >"$stamp$1"
+}
+
+run_tests() { # pytest arguments
+  use_environment test
+  "$PYTHON" -I -c 'import hypothesis, pytest, pytest_cov, pytest_timeout, xdist' 2>/dev/null ||
+    fail "the test tools are missing from $VIRTUAL_ENV: pip install -c constraints.txt -e '.[test]'"
+  exec "$PYTHON" -m pytest "$@"
+}
+
+# ---------------------------------------------------------------- processes
+
+# Children run in process groups of their own, so that Ctrl-C reaches them once, through interrupt(), as the
+# SIGTERM on which training saves a checkpoint.
+children=""
+
+launch() { # command...: in the background; sets $! to its process id
+  set -m
+  "$@" </dev/null &
+  set +m
+  children="$children $!"
+}
+
+stop_children() {
+  local pid
+  for pid in $children; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in $children; do wait "$pid" 2>/dev/null || true; done
+  children=""
+}
+
+interrupt() { # exit code
+  trap '' INT TERM HUP
+  printf '\nStopping; training saves a checkpoint first.\n' >&2
+  stop_children
+  printf 'Interrupted. To continue: %s\n' "$command_line" >&2
+  exit "$1"
+}
+
+run() { # command...: in the foreground
+  local status=0
+  launch "$@"
+  wait $! || status=$?
+  children=""
+  return "$status"
+}
+
+# ---------------------------------------------------------------- where a run stands
+
+# A step is done when what it writes last is there and a stamp in RUN/.run_all says that it came from the present
+# flags and inputs. Where only the stamp is missing, the step itself is asked: it checks, and does nothing twice.
+
+plan() { # name: sets run, flagfiles, flags, num_members, train_steps
+  local file value
+  run=$RUNS/$1${overlay:++$overlay}
+  flagfiles=("flags/$1.cfg")
+  if [ -n "$overlay" ]; then flagfiles+=("flags/$overlay.cfg"); fi
+  num_members=5 train_steps=5000  # train's defaults
+  for file in "${flagfiles[@]}"; do
+    value=$(sed -n 's/^--num_members=//p' "$file" | tail -n 1)
+    num_members=${value:-$num_members}
+    value=$(sed -n 's/^--train_steps=//p' "$file" | tail -n 1)
+    train_steps=${value:-$train_steps}
+  done
+  flags=$(grep -hv -e '^[[:space:]]*#' -e '^[[:space:]]*$' "${flagfiles[@]}")
+}
+
+manifests() { # all members' files, in order
+  local i
+  for ((i = 0; i < num_members; i++)); do cat "$run/member_$i/manifest.json"; done
+}
+
+# What each step's work depends on; empty where its input is not there yet.
+member_key() { # member
+  [ ! -f "$run/member_$1/manifest.json" ] || { echo "$flags" && cat "$run/member_$1/manifest.json"; } | sha256
+}
+evaluation_key() { manifests 2>/dev/null | sha256; }
+report_key() { sha256 <"$run/evaluation/results.json"; }
+
+is_stamped() { # step key
+  [ -n "$2" ] && [ "$(cat "$run/.run_all/$1" 2>/dev/null)" = "$2" ]
+}
+stamp() { # step key
+  mkdir -p "$run/.run_all"
+  echo "$2" >"$run/.run_all/$1"
+}
+
+member_state() { # member
+  if is_stamped "member_$1" "$(member_key "$1")"; then
+    echo 'done'
+  elif [ -d "$run/member_$1" ]; then
+    echo "to continue"
+  else
+    echo "to do"
+  fi
+}
+
+training_is_done() {
+  local i
+  for ((i = 0; i < num_members; i++)); do [ "$(member_state "$i")" = 'done' ] || return 1; done
+}
+
+evaluation_state() {
+  if ! training_is_done; then
+    echo "to do"
+  elif [ -f "$run/evaluation/results.json" ] && is_stamped evaluation "$(evaluation_key)"; then
+    echo 'done'
+  elif [ -d "$run/evaluation" ]; then
+    echo "to continue"
+  else
+    echo "to do"
+  fi
+}
+
+report_state() {
+  if [ "$(evaluation_state)" = 'done' ] && [ -f "$run/report.html" ] && is_stamped report "$(report_key)"; then
+    echo 'done'
+  else
+    echo "to do"
+  fi
+}
+
+# ---------------------------------------------------------------- the steps
+
+set_commands() { # sets train, evaluate, report for the planned run
+  local file
+  train=("${PYTHON:-python}" -m tfp_genens.train)
+  for file in "${flagfiles[@]}"; do train+=("--flagfile=$file"); done
+  train+=("--run_dir=$run")
+  evaluate=("${PYTHON:-python}" -m tfp_genens.evaluate "--run_dir=$run" "--output_dir=$run/evaluation")
+  report=("${PYTHON:-python}" -m tfp_genens.report "--evaluation_dir=$run/evaluation" "--output=$run/report.html")
+}
+
+set_jobs() { # sets num_jobs for the planned run: as asked, at most one a member
+  num_jobs=$jobs
+  if [ -z "$num_jobs" ]; then
+    num_jobs=$(num_cores)
+    # Two processes on one GPU fight over its memory.
+    if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q .; then num_jobs=1; fi
+  fi
+  if [ "$num_jobs" -gt "$num_members" ]; then num_jobs=$num_members; fi
+  num_threads=$(($(num_cores) / num_jobs))
+  if [ "$num_threads" -lt 1 ]; then num_threads=1; fi
+}
+
+show() { # state command...
+  printf '  %-11s  %s\n' "$1" "${*:2}"
+}
+
+list() { # a dry run
+  local i
+  echo "$run"
+  if [ "$num_jobs" -eq 1 ]; then
+    if training_is_done; then
+      show 'done' "${train[@]}"
+    elif [ -d "$run" ]; then
+      show "to continue" "${train[@]}"
+    else
+      show "to do" "${train[@]}"
+    fi
+  else
+    for ((i = 0; i < num_members; i++)); do
+      show "$(member_state "$i")" "${train[@]}" "--member=$i" "--num_threads=$num_threads"
+    done
+  fi
+  show "$(evaluation_state)" "${evaluate[@]}"
+  show "$(report_state)" "${report[@]}"
+}
+
+train_one_by_one() {
+  local i
+  run "${train[@]}" || return $?
+  for ((i = 0; i < num_members; i++)); do stamp "member_$i" "$(member_key "$i")"; done
+}
+
+steps_taken() { # member: as its metrics.csv has it
+  local step
+  if is_in "$1" "$finished"; then
+    echo "$train_steps"
+    return
+  fi
+  step=$(tail -n 1 "$run/member_$1/metrics.csv" 2>/dev/null | cut -d , -f 1)
+  case $step in '' | *[!0-9]*) echo 0 ;; *) echo "$step" ;; esac
+}
+
+duration() { # seconds
+  printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+say() { # message...: on a line of its own, above the progress
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+  echo "$*"
+}
+
+show_progress() { # one line, rewritten in place; on a terminal only
+  local i taken total=0 line="" left
+  [ -t 1 ] || return 0
+  for ((i = 0; i < num_members; i++)); do
+    taken=$(steps_taken "$i")
+    total=$((total + taken))
+    if is_in "$i" "$finished"; then line+="  $i: done"; else line+="  $i: $taken"; fi
+  done
+  if [ -z "$total_at_start" ]; then total_at_start=$total; fi
+  if [ "$total" -gt "$total_at_start" ]; then
+    left=$(((num_members * train_steps - total) * (SECONDS - started) / (total - total_at_start)))
+    line+="  about $(duration "$left") left"
+  fi
+  printf '\r\033[KSteps of %d, by member:%s' "$train_steps" "$line"
+}
+
+train_in_parallel() {
+  local i pid status waiting="" finished="" running="" total_at_start="" started=$SECONDS
+  mkdir -p "$run/logs"
+  for ((i = 0; i < num_members; i++)); do
+    if [ "$(member_state "$i")" = 'done' ]; then finished+=" $i"; else waiting+=" $i"; fi
+  done
+
+  while [ -n "$waiting$running" ]; do
+    while [ -n "$waiting" ] && [ "$(wc -w <<<"$running")" -lt "$num_jobs" ]; do
+      read -r i waiting <<<"$waiting"
+      say "Member $i: training (log: $run/logs/member_$i.log)"
+      launch "${train[@]}" "--member=$i" "--num_threads=$num_threads" >"$run/logs/member_$i.log" 2>&1
+      running+=" $i=$!"
+    done
+    show_progress
+    sleep 0.5
+    for i in $running; do
+      pid=${i#*=} i=${i%=*}
+      if kill -0 "$pid" 2>/dev/null; then continue; fi
+      status=0
+      wait "$pid" || status=$?
+      running=${running/ $i=$pid/}
+      children=${children/ $pid/}
+      if [ "$status" -ne 0 ]; then
+        say "Member $i: failed with exit code $status; the end of $run/logs/member_$i.log:"
+        tail -n 15 "$run/logs/member_$i.log" >&2
+        stop_children
+        echo "The other members were stopped; the same command continues them." >&2
+        return "$status"
+      fi
+      stamp "member_$i" "$(member_key "$i")"
+      finished+=" $i"
+      say "Member $i: done after $(duration $((SECONDS - started)))"
+    done
+  done
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+}
+
+run_experiment() { # of the planned run
+  local key
+  echo "== $run =="
+  if ! training_is_done; then
+    if [ "$num_jobs" -eq 1 ]; then train_one_by_one; else train_in_parallel; fi
+  fi
+  if [ "$(evaluation_state)" != 'done' ]; then
+    echo "Evaluating into $run/evaluation"
+    key=$(evaluation_key)
+    mkdir -p "$run/logs"
+    run "${evaluate[@]}" >"$run/logs/evaluate.log"
+    stamp evaluation "$key"
+    rm -f "$run/.run_all/report"
+  fi
+  if [ "$(report_state)" != 'done' ]; then
+    key=$(report_key)
+    run "${report[@]}" >"$run/logs/report.log"
+    stamp report "$key"
+  fi
+  echo
+  cat "$run/evaluation/table.md"
+  printf '\nReport: %s\n' "$run/report.html"
+}
+
+# ---------------------------------------------------------------- main
+
+command_line="${RUNS_DIR:+RUNS_DIR=$RUNS_DIR }$0${*:+ $*}"
+RUNS=${RUNS_DIR:-runs}
+if [ -n "${RUNS_DIR:-}" ]; then case $RUNS in /*) ;; *) RUNS=$PWD/$RUNS ;; esac; fi
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
+
+if [ "${1:-}" = test ]; then
+  shift
+  run_tests "$@"
+fi
+
+names=() overlay="" jobs="" dry_run=false
+for argument in "$@"; do
+  case $argument in
+    --help | -h) usage && exit 0 ;;
+    --dry_run) dry_run=true ;;
+    --overlay=*) overlay=${argument#*=} ;;
+    --jobs=*) jobs=${argument#*=} ;;
+    -*) fail "$argument: expected --overlay=NAME, --jobs=N, --dry_run or --help" ;;
+    test) fail "test: expected as the first argument, ./run_all.sh test [pytest arguments]" ;;
+    *)
+      is_in "$argument" "$(experiments)" || fail "$argument: expected one of $(experiments)"
+      names+=("$argument")
+      ;;
+  esac
+done
+if [ ${#names[@]} -eq 0 ]; then names=(digits); fi
+if [ -n "$overlay" ] && ! is_in "$overlay" "$(overlays)"; then
+  fail "--overlay=$overlay: expected one of $(overlays)"
+fi
+if [ -n "$jobs" ]; then
+  case $jobs in *[!0-9]* | 0*) fail "--jobs=$jobs: expected a whole number of at least 1" ;; esac
+fi
+
+if ! $dry_run; then
+  use_environment report
+  trap stop_children EXIT
+  trap 'interrupt 130' INT
+  trap 'interrupt 143' TERM
+  trap 'interrupt 129' HUP
+fi
+for name in "${names[@]}"; do
+  plan "$name"
+  set_commands
+  set_jobs
+  if $dry_run; then list; else run_experiment; fi
+done
