@@ -284,9 +284,8 @@ say() { # message...: on a line of its own, above the progress
   echo "$*"
 }
 
-show_progress() { # one line, rewritten in place; on a terminal only
-  local i taken total=0 line="" left
-  [ -t 1 ] || return 0
+show_progress() { # on a terminal one line, rewritten in place
+  local i taken total=0 line="" left elapsed=$((SECONDS - started))
   for ((i = 0; i < num_members; i++)); do
     taken=$(steps_taken "$i")
     total=$((total + taken))
@@ -294,14 +293,19 @@ show_progress() { # one line, rewritten in place; on a terminal only
   done
   if [ -z "$total_at_start" ]; then total_at_start=$total; fi
   if [ "$total" -gt "$total_at_start" ]; then
-    left=$(((num_members * train_steps - total) * (SECONDS - started) / (total - total_at_start)))
+    left=$(((num_members * train_steps - total) * elapsed / (total - total_at_start)))
     line+="  about $(duration "$left") left"
+    if [ -z "$overlay$advised" ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ]; then
+      say "This will take about $((left / 60)) minutes. --overlay=cpu trains with settings that CPUs can carry;" \
+        "flags/cpu.cfg says what they change."
+      advised=yes
+    fi
   fi
-  printf '\r\033[KSteps of %d, by member:%s' "$train_steps" "$line"
+  if [ -t 1 ]; then printf '\r\033[KSteps of %d, by member:%s' "$train_steps" "$line"; fi
 }
 
 train_in_parallel() {
-  local i pid status waiting="" finished="" running="" total_at_start="" started=$SECONDS
+  local i pid status waiting="" finished="" running="" total_at_start="" advised="" started=$SECONDS
   mkdir -p "$run/logs"
   for ((i = 0; i < num_members; i++)); do
     if [ "$(member_state "$i")" = 'done' ]; then finished+=" $i"; else waiting+=" $i"; fi

@@ -15,8 +15,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
-# What is asked of `python` is appended to $CALLS, one command a line. Members named in $FAIL fail, those in $HANG
-# train until they are told to stop.
+# What is asked of `python` is appended to $CALLS, one command a line. Members named in $FAIL fail,
+# those in $HANG train until they are told to stop.
 FAKE_PYTHON = """#!{python} -IS
 import json, os, pathlib, signal, sys, time
 
@@ -79,7 +79,7 @@ elif module.endswith("report"):
 
 @dataclasses.dataclass
 class Tree:
-    """A copy of the script beside one small experiment, `tiny`, of three members, and an overlay, `fast`."""
+    """A copy of the script beside an experiment, `tiny` (three members), and an overlay, `fast`."""
 
     root: pathlib.Path
     python: pathlib.Path
@@ -367,7 +367,9 @@ class TestVenv:
         (bare.root / ".venv/bin/python").unlink()
         broken = bare.root / ".venv/bin/python"
         broken.write_text(
-            f'#!/bin/sh\n[ "$3" = --version ] && exit 0\n[ "$3" = install ] && echo no space && exit 9\n'
+            "#!/bin/sh\n"
+            '[ "$3" = --version ] && exit 0\n'
+            '[ "$3" = install ] && echo no space && exit 9\n'
             f'exec "{bare.python}" "$@"\n'
         )
         broken.chmod(0o755)
