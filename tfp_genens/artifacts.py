@@ -62,8 +62,14 @@ def export_saved_model(frozen: Frozen, input_spec: InputSpec, directory: Path) -
             entry.function.get_concrete_function(
                 *_argument_specs(entry.arguments, input_spec.shape, input_spec.dtype)
             )
+    # Only variables and functions are saved, no layer objects: quicker to write and to load, and
+    # nothing in the file asks for Keras or TensorFlow Probability.
+    exported = tf.Module()
+    exported.weights = list(frozen.module.variables)
+    for name, entry in frozen.functions.items():
+        setattr(exported, name, entry.function)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    tf.saved_model.save(frozen.module, str(temporary), signatures=signatures)
+    tf.saved_model.save(exported, str(temporary), signatures=signatures)
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(temporary, directory)
 

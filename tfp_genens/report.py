@@ -6,10 +6,12 @@ from typing import Any
 
 from tfp_genens import cli
 from tfp_genens.config import ReportConfig
+from tfp_genens.reporting.extras import require_report_extra
 
 
 def _run(values: dict[str, Any]) -> None:
     config = ReportConfig.from_values(values)
+    require_report_extra("report")
     from tfp_genens.reporting import html
 
     html.report(config)

@@ -30,7 +30,7 @@ def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> M
     if name not in families:
         raise UserError("--model", "one of " + ", ".join(families), repr(name))
     config_class = families[name].config
-    own = {field for field in cli.options_of([config_class])}
+    own = set(cli.options_of([config_class]))
     of_any = {field for f in families.values() for field in cli.options_of([f.config])}
     for flag in values:
         if flag in of_any and flag not in own:

@@ -43,7 +43,7 @@ def masked_autoregressive_flow(
     hidden_units: tuple[int, ...] = (512, 512),
     *,
     seed: int,
-    log_scale_bound: float = 5.0,
+    log_scale_bound: float = 3.0,
     dtype: str = "float32",
 ) -> tfb.MaskedAutoregressiveFlow:
     """One MAF bijector (paper, appendix B): inverse in one pass, forward in `event_size` passes.

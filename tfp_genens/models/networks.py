@@ -1,6 +1,6 @@
-"""Convolutional encoder and decoder shared by the image models (paper, section 4; TFP's VAE example).
+"""Convolutional encoder and decoder shared by the image models (paper, section 4).
 
-Depths, kernels and strides are those of the authors' released code.
+Depths, kernels and strides are those of TFP's VAE example and the authors' released code.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 @dataclasses.dataclass(frozen=True)
 class VaeConfig(ModelConfig):
-    """Flags of `--model=vae`; defaults are the paper's, or the released code's where it is silent."""
+    """Flags of `--model=vae`; defaults: the paper's, or the released code's where it is silent."""
 
     beta: float = option(1.0, "weight of the rate in the loss (paper, section 4.1)", minimum=0)
     prior: str = option("maf", "prior over the latent code", choices=tuple(PRIORS))
@@ -143,17 +143,32 @@ class FrozenVae(tf.Module):
 
     The noise is drawn once and shared by all examples of a batch, so that a score depends neither
     on the batch size nor on its neighbours.
+
+    Args:
+      networks: encoder, decoder and prior.
+      input_spec: what the inputs are.
+      binarize: the model was trained on binarised pixels.
+      num_samples: importance samples behind log_prob.
     """
 
-    def __init__(self, networks: VaeNetworks, input_spec: InputSpec, binarize: bool):
+    def __init__(
+        self,
+        networks: VaeNetworks,
+        input_spec: InputSpec,
+        binarize: bool = False,
+        num_samples: int = NUM_SCORE_SAMPLES,
+    ):
         super().__init__(name="frozen_vae")
         self.networks = networks
         self._input_spec = input_spec
         self._binarize = binarize
+        self._num_samples = num_samples
 
     def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw inputs -> images near [0, 1], and float64 nats [batch] for what lies far outside."""
         x = _scaled(inputs, self._input_spec)
+        if self._input_spec.value_range is None:
+            return x, tf.zeros(tf.shape(x)[:1], tf.float64)
         clipped = tf.clip_by_value(x, -RANGE_TOLERANCE, 1.0 + RANGE_TOLERANCE)
         beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
         penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
@@ -165,7 +180,7 @@ class FrozenVae(tf.Module):
         return clipped, penalty
 
     def _noise(self, seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal([NUM_SCORE_SAMPLES, 1, self.networks.latent_size], seed)
+        return tf.random.stateless_normal([self._num_samples, 1, self.networks.latent_size], seed)
 
     def _scores(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         x, penalty = self._observe(inputs, seed)
@@ -179,7 +194,7 @@ class FrozenVae(tf.Module):
             fn_output_signature=tf.TensorSpec([None], tf.float64),
         )
         log_weights = -distortion - rate
-        log_prob = tf.reduce_logsumexp(log_weights, axis=0) - math.log(NUM_SCORE_SAMPLES)
+        log_prob = tf.reduce_logsumexp(log_weights, axis=0) - math.log(self._num_samples)
         return {
             "log_prob": log_prob,
             "elbo": tf.reduce_mean(log_weights, axis=0),
@@ -302,7 +317,7 @@ class VaeLearner(Learner):
             frozen.assign(trained)
         # MAF permutations are drawn from the seed, so the prior itself must be carried over.
         networks.prior = self.networks.prior
-        module = FrozenVae(networks, self._input_spec, self._config.binarize)
+        module = FrozenVae(networks, self._input_spec, binarize=self._config.binarize)
         both = ("inputs", "seed")
         return Frozen(
             module,

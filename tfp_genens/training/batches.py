@@ -1,4 +1,4 @@
-"""Training batches as a pure function of (seed, batch number): nothing to store, nothing to resume."""
+"""Training batches as a pure function of (seed, batch number): nothing to store or resume."""
 
 from __future__ import annotations
 

@@ -1,0 +1,99 @@
+"""Priors against SciPy, a grid, and far-out codes."""
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+
+from tfp_genens.models.priors import PRIORS
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_density_integrates_to_one_in_two_dimensions(name):
+    prior = PRIORS[name](2, 5)
+    side = np.linspace(-12, 12, 401)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
+    log_prob = prior.log_prob(tf.constant(grid)).numpy()
+    area = (side[1] - side[0]) ** 2
+    assert np.exp(scipy.special.logsumexp(log_prob)) * area == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_samples_follow_the_density(name):
+    """E[log p] under samples equals minus the entropy integrated on a grid."""
+    prior = PRIORS[name](2, 5)
+    samples = prior.sample(20000, tf.constant([1, 2]))
+    assert samples.shape == (20000, 2)
+    side = np.linspace(-12, 12, 401)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
+    log_prob = prior.log_prob(tf.constant(grid)).numpy()
+    expected = np.sum(np.exp(log_prob) * log_prob) * (side[1] - side[0]) ** 2
+    sampled = prior.log_prob(samples).numpy()
+    standard_error = sampled.std() / np.sqrt(len(sampled))
+    assert abs(sampled.mean() - expected) < 5 * standard_error + 0.02
+
+
+def test_normal_equals_scipy():
+    z = np.random.default_rng(0).normal(size=(3, 4, 6)) * 3
+    expected = scipy.stats.norm.logpdf(z).sum(axis=-1)
+    np.testing.assert_allclose(
+        PRIORS["normal"](6, 0).log_prob(tf.constant(z)), expected, rtol=1e-12
+    )
+
+
+def test_mixture_equals_scipy():
+    prior = PRIORS["mixture"](3, 0)
+    rng = np.random.default_rng(0)
+    prior.mixture_logits.assign(rng.normal(size=100))
+    prior.raw_scale.assign(rng.normal(size=(100, 3)))
+    z = rng.normal(size=(5, 3)).astype(np.float32)
+    scale = np.log1p(np.exp(prior.raw_scale.numpy() + np.log(np.expm1(1.0)))) + 1e-5
+    components = scipy.stats.norm.logpdf(z[:, np.newaxis, :], prior.loc.numpy(), scale).sum(axis=-1)
+    weights = scipy.special.log_softmax(prior.mixture_logits.numpy().astype(np.float64))
+    expected = scipy.special.logsumexp(components + weights, axis=-1)
+    np.testing.assert_allclose(prior.log_prob(tf.constant(z)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_far_codes_are_finite_and_ever_less_likely(name):
+    prior = PRIORS[name](16, 1)
+    direction = np.random.default_rng(0).normal(size=(20, 16))
+    distances = [1e1, 1e2, 1e3, 1e4, 1e6]
+    log_prob = np.stack(
+        [prior.log_prob(tf.constant(d * direction, tf.float32)).numpy() for d in distances]
+    )
+    assert np.isfinite(log_prob).all()
+    assert (np.diff(log_prob, axis=0) < 0).all()
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("factor", [3.0, 10.0])
+def test_large_weights_stay_finite(name, factor):
+    prior = PRIORS[name](16, 1)
+    for variable in prior.trainable_variables:
+        variable.assign(factor * variable)
+    z = tf.constant(np.random.default_rng(0).normal(size=(20, 16)), tf.float32)
+    for distance in (1.0, 1e2, 1e4):
+        assert np.isfinite(prior.log_prob(distance * z)).all()
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_gradients_reach_every_variable(name):
+    prior = PRIORS[name](4, 1)
+    z = tf.constant(np.random.default_rng(0).normal(size=(64, 4)), tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(prior.log_prob(z))
+    for variable, gradient in zip(
+        prior.trainable_variables, tape.gradient(loss, prior.trainable_variables), strict=True
+    ):
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient).all()
+
+
+def test_maf_has_six_flows_and_six_permutations():
+    prior = PRIORS["maf"](16, 1)
+    kinds = [type(b).__name__ for b in prior.bijector.bijectors]
+    assert kinds.count("MaskedAutoregressiveFlow") == 6
+    assert kinds.count("Permute") == 6
+    assert all(a != b for a, b in zip(kinds, kinds[1:], strict=False))
