@@ -1,5 +1,7 @@
 """The VAE's estimators against exact posteriors, and its frozen form."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -91,7 +93,7 @@ class TestImportanceWeightedBound:
         error = [b.std(axis=0) / np.sqrt(self.num_draws) for b in bounds]
         means = [b.mean(axis=0) for b in bounds]
         assert (elbo.mean(axis=0) < means[2]).all()
-        for narrow, wide in zip(means, means[1:], strict=False):
+        for narrow, wide in itertools.pairwise(means):
             assert (narrow < wide).all()
         for mean, standard_error in zip(means, error, strict=True):
             assert (mean < exact + 4 * standard_error).all()
@@ -260,13 +262,12 @@ class TestTraining:
         assert losses["mixed_bfloat16"] != losses["float32"]
 
     def test_freezing_keeps_the_scores_whatever_the_precision(self, images):
-        frozen = {}
+        scores = []
         for precision in ("float32", "mixed_bfloat16"):
             learner = build_vae(small_config(precision=precision), SPEC, None, seed=0)
-            frozen[precision] = learner.freeze().module.serving_default(tf.constant(images), SEED)[
-                "log_prob"
-            ]
-        np.testing.assert_array_equal(frozen["float32"], frozen["mixed_bfloat16"])
+            module = learner.freeze().module
+            scores.append(module.serving_default(tf.constant(images), SEED)["log_prob"])
+        np.testing.assert_array_equal(*scores)
 
     def test_binarised_pixels_are_drawn_with_their_grey_value(self):
         """Grey 0.3 everywhere: the mean Bernoulli log-probability is that of the grey value."""

@@ -1,4 +1,4 @@
-"""Masked autoregressive flow (Papamakarios et al. 2017) with a smoothly bounded log-scale."""
+"""Masked autoregressive flow (Papamakarios et al. 2017), smoothly bounded far from the data."""
 
 from __future__ import annotations
 
@@ -13,29 +13,40 @@ tfb = tfp.bijectors
 
 
 class BoundedShiftAndLogScale(tf.Module):
-    """An autoregressive network whose log-scale stays within (-bound, bound).
+    """An autoregressive network that stays tame on inputs far from its training data.
 
-    Inputs far from the training data push an unbounded log-scale until its exponential overflows.
-    `bound * tanh(raw / bound)` is the identity to second order around zero, so training hardly
-    notices it.
+    Unbounded, a log-scale is pushed by such inputs until its exponential overflows, and a shift
+    grows with them until it cancels them. Here the network sees `b * tanh(x / b)` with b =
+    `input_bound`, and its log-scale is `c * tanh(raw / c)` with c = `log_scale_bound`. Both are the
+    identity to second order around zero, so in-distribution training hardly notices; far out, the
+    bijector tends to an affine map, under which further out is less likely.
 
     Args:
       network: [..., d] -> [..., d, 2], autoregressive in its input.
-      log_scale_bound: positive.
+      input_bound: positive.
+      log_scale_bound: positive, in nats.
     """
 
-    def __init__(self, network: tfb.AutoregressiveNetwork, log_scale_bound: float):
+    def __init__(
+        self, network: tfb.AutoregressiveNetwork, input_bound: float, log_scale_bound: float
+    ):
         super().__init__(name="bounded_shift_and_log_scale")
-        if log_scale_bound <= 0:
-            raise ValueError(f"`log_scale_bound` must be positive; got {log_scale_bound}.")
+        for name, bound in (("input_bound", input_bound), ("log_scale_bound", log_scale_bound)):
+            if bound <= 0:
+                raise ValueError(f"`{name}` must be positive; got {bound}.")
         self.network = network
+        self.input_bound = input_bound
         self.log_scale_bound = log_scale_bound
 
     def __call__(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """[..., d] -> shift and log-scale, each [..., d]."""
-        shift, raw_log_scale = tf.unstack(self.network(x), num=2, axis=-1)
-        bound = tf.cast(self.log_scale_bound, raw_log_scale.dtype)
-        return shift, bound * tf.math.tanh(raw_log_scale / bound)
+        outputs = self.network(_softly_bounded(x, self.input_bound))
+        shift, raw_log_scale = tf.unstack(outputs, num=2, axis=-1)
+        return shift, _softly_bounded(raw_log_scale, self.log_scale_bound)
+
+
+def _softly_bounded(x: tf.Tensor, bound: float) -> tf.Tensor:
+    return bound * tf.math.tanh(x / bound)
 
 
 def masked_autoregressive_flow(
@@ -43,6 +54,7 @@ def masked_autoregressive_flow(
     hidden_units: tuple[int, ...] = (512, 512),
     *,
     seed: int,
+    input_bound: float = 20.0,
     log_scale_bound: float = 3.0,
     dtype: str = "float32",
 ) -> tfb.MaskedAutoregressiveFlow:
@@ -52,6 +64,7 @@ def masked_autoregressive_flow(
       event_size: number of dimensions d of the vectors it transforms.
       hidden_units: sizes of the hidden ReLU layers.
       seed: of the initial weights.
+      input_bound: bound of what the network sees of each dimension.
       log_scale_bound: bound of each dimension's absolute log-scale, in nats.
       dtype: of the parameters.
 
@@ -67,7 +80,7 @@ def masked_autoregressive_flow(
         dtype=dtype,
     )
     network.build([None, event_size])
-    bounded = BoundedShiftAndLogScale(network, log_scale_bound)
+    bounded = BoundedShiftAndLogScale(network, input_bound, log_scale_bound)
     return tfb.MaskedAutoregressiveFlow(shift_and_log_scale_fn=bounded)
 
 
