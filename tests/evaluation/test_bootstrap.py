@@ -35,7 +35,7 @@ def plain_loop(in_scores, ood_scores, direction, num_resamples, seed, chunk_size
 @pytest.mark.parametrize("num_members", [1, 3])
 @pytest.mark.parametrize("direction", [HIGHER_IS_NORMAL, LOWER_IS_NORMAL])
 def test_equals_a_plain_loop(monkeypatch, num_members, direction):
-    monkeypatch.setattr(bootstrap, "_MAX_COUNTS", 70 * 20)  # Several chunks, the last one short.
+    monkeypatch.setattr(bootstrap, "_MAX_WEIGHTS", 70 * 20)  # Several chunks, the last one short.
     rng = np.random.default_rng(1)
     in_scores = np.round(rng.normal(size=(num_members, 40)), 1)
     ood_scores = np.round(rng.normal(1, 1, size=(num_members, 30)), 1)

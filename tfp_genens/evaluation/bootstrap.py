@@ -7,8 +7,8 @@ import numpy as np
 from tfp_genens import seeds
 from tfp_genens.evaluation import metrics
 
-# Counts held at once, per stratum: bounds memory, and small arrays stay in the processor's cache.
-_MAX_COUNTS = 1 << 19
+# Weights held at once: bounds memory, and small arrays stay in the processor's cache.
+_MAX_WEIGHTS = 1 << 16
 
 
 def bootstrap_intervals(
@@ -55,26 +55,20 @@ def bootstrap_intervals(
         raise ValueError(f"`num_resamples` must be positive; got {num_resamples}.")
     if not 0.0 < level < 1.0:
         raise ValueError(f"`level` must lie between 0 and 1; got {level}.")
-    groups = [
-        metrics.tie_groups(in_member, ood_member, direction)
+    rankings = [
+        metrics.rank(in_member, ood_member, direction)
         for in_member, ood_member in zip(in_scores, ood_scores, strict=True)
     ]
     generator = seeds.numpy_generator(seed, "bootstrap", *path)
     num_in, num_out = in_scores.shape[1], ood_scores.shape[1]
     # A function of the sets' sizes alone: members or ties must not change the inputs picked.
-    chunk_size = max(1, _MAX_COUNTS // (num_in + num_out))
+    chunk_size = max(1, _MAX_WEIGHTS // (num_in + num_out))
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in metrics.METRICS}
     for start in range(0, num_resamples, chunk_size):
         size = min(chunk_size, num_resamples - start)
-        in_picked = generator.integers(num_in, size=(size, num_in))
-        ood_picked = generator.integers(num_out, size=(size, num_out))
-        members = [
-            metrics.metrics_from_counts(
-                _resampled_counts(group.in_groups, in_picked, group.num_groups),
-                _resampled_counts(group.ood_groups, ood_picked, group.num_groups),
-            )
-            for group in groups
-        ]
+        in_weights = _resampled_weights(generator, num_in, size)
+        ood_weights = _resampled_weights(generator, num_out, size)
+        members = [metrics.weighted_metrics(r, in_weights, ood_weights) for r in rankings]
         for name in metrics.METRICS:
             resampled[name].append(np.mean([member[name] for member in members], axis=0))
     tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
@@ -85,8 +79,11 @@ def bootstrap_intervals(
     return intervals
 
 
-def _resampled_counts(groups: np.ndarray, picked: np.ndarray, num_groups: int) -> np.ndarray:
-    """Counts a tie group [num_resamples, num_groups] of the inputs picked [num_resamples, n]."""
-    offsets = np.arange(picked.shape[0])[:, None] * num_groups
-    flat = (groups[picked] + offsets).ravel()
-    return np.bincount(flat, minlength=picked.shape[0] * num_groups).reshape(-1, num_groups)
+def _resampled_weights(
+    generator: np.random.Generator, num_inputs: int, num_resamples: int
+) -> np.ndarray:
+    """How often each input was picked: multinomial counts, int [num_inputs, num_resamples]."""
+    picked = generator.integers(num_inputs, size=(num_resamples, num_inputs))
+    flat = (picked + np.arange(num_resamples)[:, None] * num_inputs).ravel()
+    counts = np.bincount(flat, minlength=num_resamples * num_inputs)
+    return np.ascontiguousarray(counts.reshape(num_resamples, num_inputs).T)

@@ -1,9 +1,9 @@
 """AUROC, average precision and FPR@95%TPR of a score, out-of-distribution being the positive class.
 
-All three follow from one thing: how many in-distribution (ID) and out-of-distribution (OoD) inputs
-fall into each group of equal scores, the groups ordered from the most to the least anomalous. The
-bootstrap feeds resampled counts to the same function, so a value and its interval cannot disagree
-about ties, infinities or NaN.
+All three follow from how in-distribution (ID) and out-of-distribution (OoD) inputs interleave when
+they are ordered from the most to the least anomalous, ties being ties, and from how much each input
+weighs. A value is what weights of one give, a bootstrap resample what its counts give: one function
+computes both, so a value and its interval cannot disagree about ties, infinities or NaN.
 
 NaN is never dropped and never flatters: an OoD input scored NaN counts as less anomalous than any
 other, an ID input scored NaN as more anomalous than any other. Infinities are ordinary values.
@@ -21,23 +21,27 @@ METRICS = ("auroc", "average_precision", "fpr_at_95_tpr")
 
 
 @dataclasses.dataclass(frozen=True)
-class TieGroups:
-    """Which group of equal scores each input falls into; group 0 is the most anomalous.
+class Ranking:
+    """How ID and OoD inputs interleave, from the most to the least anomalous.
 
     Attributes:
-      in_groups: int64 [num_in].
-      ood_groups: int64 [num_out].
-      num_groups: groups in all.
+      in_order: int [num_in], ID inputs, most anomalous first.
+      ood_order: int [num_out], OoD inputs likewise; the next three go along with it.
+      num_in_above: int [num_out], ID inputs more anomalous than this OoD input.
+      num_in_to_tie: int [num_out], ID inputs at least as anomalous.
+      num_ood_to_tie: int [num_out], OoD inputs at least as anomalous, itself included.
       num_nan: inputs, ID and OoD, whose score was NaN.
     """
 
-    in_groups: np.ndarray
-    ood_groups: np.ndarray
-    num_groups: int
+    in_order: np.ndarray
+    ood_order: np.ndarray
+    num_in_above: np.ndarray
+    num_in_to_tie: np.ndarray
+    num_ood_to_tie: np.ndarray
     num_nan: int
 
 
-def tie_groups(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> TieGroups:
+def rank(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> Ranking:
     """Orders the scores of ID [num_in] and OoD [num_out] inputs by how anomalous they are."""
     if direction not in spec.DIRECTIONS:
         raise ValueError(f"`direction` must be one of {spec.DIRECTIONS}; got {direction!r}.")
@@ -48,66 +52,79 @@ def tie_groups(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) ->
         scores = -scores  # From here on low means anomalous.
     is_nan = np.isnan(scores)
     is_in = np.arange(scores.size) < in_scores.size
-    # Group 0 is kept for ID inputs scored NaN and the last one for OoD inputs scored NaN.
+    # Equal scores get equal places; place 0 is kept for ID inputs scored NaN, the last for OoD.
     values, inverse = np.unique(scores[~is_nan], return_inverse=True)
-    groups = np.zeros(scores.size, dtype=np.int64)
-    groups[~is_nan] = inverse + 1
-    groups[is_nan & ~is_in] = values.size + 1
-    return TieGroups(
-        in_groups=groups[is_in],
-        ood_groups=groups[~is_in],
-        num_groups=values.size + 2,
+    places = np.zeros(scores.size, dtype=np.int64)
+    places[~is_nan] = inverse + 1
+    places[is_nan & ~is_in] = values.size + 1
+    in_order = np.argsort(places[is_in], kind="stable")
+    ood_order = np.argsort(places[~is_in], kind="stable")
+    in_places, ood_places = places[is_in][in_order], places[~is_in][ood_order]
+    return Ranking(
+        in_order=in_order,
+        ood_order=ood_order,
+        num_in_above=np.searchsorted(in_places, ood_places, side="left"),
+        num_in_to_tie=np.searchsorted(in_places, ood_places, side="right"),
+        num_ood_to_tie=np.searchsorted(ood_places, ood_places, side="right"),
         num_nan=int(is_nan.sum()),
     )
 
 
-def metrics_from_counts(in_counts: np.ndarray, ood_counts: np.ndarray) -> dict[str, np.ndarray]:
-    """All metrics from counts of inputs a tie group.
+def weighted_metrics(
+    ranking: Ranking, in_weights: np.ndarray, ood_weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """All metrics, for several weightings of the inputs at once.
 
     Args:
-      in_counts: int [..., num_groups], ID inputs in each group, most anomalous group first.
-      ood_counts: int [..., num_groups], likewise for OoD inputs.
+      ranking: how the inputs interleave.
+      in_weights: non-negative int [num_in, num_weightings], how often each ID input counts.
+      ood_weights: likewise [num_out, num_weightings].
 
     Returns:
-      Fractions from 0 to 1, each float64 [...]: `auroc` (ties count one half), `average_precision`
-      (the step-wise sum, without interpolation, as in scikit-learn), `fpr_at_95_tpr` (the smallest
-      false-positive rate among the thresholds whose true-positive rate is at least 0.95; thresholds
-      lie at scores that occur, nothing is interpolated between them).
+      Fractions from 0 to 1, each float64 [num_weightings]: `auroc` (a tie counts one half),
+      `average_precision` (the step-wise sum without interpolation, as in scikit-learn),
+      `fpr_at_95_tpr` (the smallest false-positive rate among the thresholds whose true-positive
+      rate is at least 0.95; thresholds lie at scores that occur, nothing is interpolated).
     """
-    true_positives = np.cumsum(ood_counts, axis=-1)
-    false_positives = np.cumsum(in_counts, axis=-1)
-    num_out = true_positives[..., -1]
-    num_in = false_positives[..., -1]
+    ood_weights = ood_weights[ranking.ood_order].astype(np.int64)
+    false_positives = _prefix_sums(in_weights[ranking.in_order])
+    true_positives = _prefix_sums(ood_weights)
+    num_in, num_out = false_positives[-1], true_positives[-1]
+    in_to_tie = false_positives[ranking.num_in_to_tie]
 
     # Twice the number of (ID, OoD) pairs in the right order, a tie being half a pair: an integer.
-    doubled_pairs = np.einsum(
-        "...g,...g->...", ood_counts, 2 * (num_in[..., None] - false_positives) + in_counts
-    )
-    auroc = doubled_pairs / (2.0 * num_in * num_out)
+    wins = 2 * num_in - in_to_tie - false_positives[ranking.num_in_above]
+    auroc = np.einsum("jw,jw->w", ood_weights, wins) / (2.0 * num_in * num_out)
 
-    flagged = np.maximum(true_positives + false_positives, 1)
-    average_precision = (
-        np.einsum("...g,...g->...", ood_counts.astype(np.float64), true_positives / flagged)
-        / num_out
-    )
+    ood_to_tie = true_positives[ranking.num_ood_to_tie]
+    precision = ood_to_tie / np.maximum(ood_to_tie + in_to_tie, 1)
+    average_precision = np.einsum("jw,jw->w", ood_weights, precision) / num_out
 
     # Integers, so that 0.95 * num_out has no rounding.
-    is_enough = 100 * true_positives >= 95 * num_out[..., None]
-    first = np.argmax(is_enough, axis=-1)[..., None]
-    fpr = np.take_along_axis(false_positives, first, axis=-1)[..., 0] / num_in
+    first = np.argmax(100 * true_positives[1:] >= 95 * num_out, axis=0)[None]
+    fpr = np.take_along_axis(in_to_tie, first, axis=0)[0] / num_in
     return {"auroc": auroc, "average_precision": average_precision, "fpr_at_95_tpr": fpr}
 
 
+def _prefix_sums(weights: np.ndarray) -> np.ndarray:
+    """Row k: the sum of the first k rows; int64 [num + 1, num_weightings]."""
+    sums = np.zeros((weights.shape[0] + 1, weights.shape[1]), dtype=np.int64)
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums
+
+
 def all_metrics(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> dict[str, float]:
-    """Every metric of one score: fractions from 0 to 1 by name, see `metrics_from_counts`.
+    """Every metric of one score: fractions from 0 to 1 by name, see `weighted_metrics`.
 
     Args:
       in_scores: [num_in], scores of in-distribution inputs; NaN and infinities allowed.
       ood_scores: [num_out], scores of out-of-distribution inputs.
       direction: spec.HIGHER_IS_NORMAL or spec.LOWER_IS_NORMAL.
     """
-    values = metrics_from_counts(*_counts(tie_groups(in_scores, ood_scores, direction)))
-    return {name: float(values[name]) for name in METRICS}
+    ranking = rank(in_scores, ood_scores, direction)
+    ones = [np.ones((len(order), 1), np.int64) for order in (ranking.in_order, ranking.ood_order)]
+    values = weighted_metrics(ranking, *ones)
+    return {name: float(values[name][0]) for name in METRICS}
 
 
 def auroc(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> float:
@@ -129,16 +146,16 @@ def roc_curve(
     in_scores: np.ndarray, ood_scores: np.ndarray, direction: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """False- and true-positive rates, each [num_points], from (0, 0) to (1, 1)."""
-    in_counts, ood_counts = _counts(tie_groups(in_scores, ood_scores, direction))
-    false_positives = np.concatenate([[0], np.cumsum(in_counts)])
-    true_positives = np.concatenate([[0], np.cumsum(ood_counts)])
-    return false_positives / false_positives[-1], true_positives / true_positives[-1]
-
-
-def _counts(groups: TieGroups) -> tuple[np.ndarray, np.ndarray]:
+    ranking = rank(in_scores, ood_scores, direction)
+    num_in, num_out = len(ranking.in_order), len(ranking.ood_order)
+    # A corner below each group of tied OoD inputs and one at its end: between, a straight line.
+    first = np.flatnonzero(np.diff(ranking.num_ood_to_tie, prepend=0))
+    before = np.concatenate([[0], ranking.num_ood_to_tie[first][:-1]])
+    fpr = np.stack([ranking.num_in_above[first], ranking.num_in_to_tie[first]], axis=1) / num_in
+    tpr = np.stack([before, ranking.num_ood_to_tie[first]], axis=1) / num_out
     return (
-        np.bincount(groups.in_groups, minlength=groups.num_groups),
-        np.bincount(groups.ood_groups, minlength=groups.num_groups),
+        np.concatenate([[0.0], fpr.ravel(), [1.0]]),
+        np.concatenate([[0.0], tpr.ravel(), [1.0]]),
     )
 
 

@@ -1,0 +1,289 @@
+"""`evaluate`: scores every set, judges every score, and writes tables and figures.
+
+O/scores/, O/examples/            see `store`
+O/results.json, O/results.csv     one row an OoD set and score
+O/table.md                        the same for people
+O/figures/                        PNG files and index.json, see `reporting.figures`
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfp_genens import __version__
+from tfp_genens.config import EvaluateConfig
+from tfp_genens.data import ood as ood_sets
+from tfp_genens.data.datasets import DATASETS
+from tfp_genens.data.sources import Source, take
+from tfp_genens.data.specs import open_source, scheme_of, spec_forms
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import labels, paper, rows, store, tables
+from tfp_genens.files import atomic_path, make_directory, write_json
+from tfp_genens.scoring.columns import ScoreFile
+from tfp_genens.scoring.ensemble import Ensemble
+
+SCHEMA_VERSION = 1
+NUM_SAMPLES = 12  # of each member, for the figure of samples
+
+# Long, and of no use to a reader of results; they stay in the members' manifests.
+_MANIFEST_FIELDS_LEFT_OUT = ("signatures", "calibration")
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Judges an ensemble as a detector; a rerun uses what is already on disk.
+
+    Raises:
+      UserError: the run, the in-distribution set or the output directory cannot be used; or, after
+        everything else was written, some OoD set could not be evaluated.
+    """
+    if config.figures:
+        from tfp_genens.reporting.extras import require_report_extra
+
+        require_report_extra("--figures")
+    output_dir = make_directory(config.output_dir, "--output_dir")
+    ensemble = Ensemble.load(config.run_dir)
+    in_spec, ood_names = _sets(config, ensemble.train_dataset)
+    source = take(
+        open_source(
+            in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
+        ),
+        config.num_examples,
+    )
+    scorer = _Scorer(config, ensemble, source, output_dir)
+    in_scored = scorer.in_distribution()
+    result_rows: list[dict[str, Any]] = []
+    sets: list[dict[str, Any]] = []
+    missing: list[dict[str, str]] = []
+    for name in ood_names:
+        try:
+            ood_set, ood_scored = scorer.ood(name)
+        except UserError as e:
+            missing.append({"ood_dataset": name, "reason": str(e)})
+            print(f"{name}: not evaluated: {e}", file=sys.stderr)
+            continue
+        result_rows += rows.make_rows(
+            in_scored.scores,
+            ood_scored.scores,
+            ood_dataset=name,
+            description=ood_set.description,
+            attacked_members=ood_set.attacked_members,
+            train_dataset=ensemble.train_dataset,
+            model=ensemble.model,
+            num_bootstrap=config.num_bootstrap,
+            seed=config.seed,
+        )
+        sets.append(
+            {
+                "name": name,
+                "file": store.safe_name(name),
+                "description": ood_set.description,
+                "attacked_members": ood_set.attacked_members,
+            }
+        )
+    document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
+    write_results(output_dir, document)
+    _write_model_samples(ensemble, output_dir, config.seed)
+    if config.figures:
+        from tfp_genens.reporting import figures
+
+        figures.write_figures(output_dir)
+    print(tables.summary(document))
+    if missing:
+        raise UserError(
+            "--ood",
+            "sets that can all be evaluated",
+            f"{len(missing)} that could not (the others were written to {output_dir}): "
+            + "; ".join(f"{entry['ood_dataset']} ({entry['reason']})" for entry in missing),
+        )
+
+
+def write_results(output_dir: str | os.PathLike, document: Mapping[str, Any]) -> None:
+    """Writes results.json, results.csv and table.md, each whole or not at all."""
+    output_dir = Path(output_dir)
+    write_json(output_dir / "results.json", document)
+    for name, text in (
+        ("results.csv", tables.csv(document)),
+        ("table.md", tables.table_md(document)),
+    ):
+        with atomic_path(output_dir / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+class _Scorer:
+    """Scores sets into the output directory, and says so, one line a set."""
+
+    def __init__(
+        self, config: EvaluateConfig, ensemble: Ensemble, source: Source, output_dir: Path
+    ):
+        self._config = config
+        self._ensemble = ensemble
+        self._source = source
+        self._store = store.Store(output_dir)
+        self._in_fingerprint = store.fingerprint(source, config.batch_size)
+        self._context = ood_sets.OodContext(
+            test=source,
+            input_spec=ensemble.input_spec,
+            num_examples=config.num_examples,
+            seed=config.seed,
+            ensemble=ensemble,
+            data_dir=config.data_dir,
+        )
+
+    def in_distribution(self) -> store.ScoredSet:
+        return self._scored(store.IN_DISTRIBUTION, self._source, inputs=self._in_fingerprint)
+
+    def ood(self, name: str) -> tuple[ood_sets.OodSet, store.ScoredSet]:
+        ood_set, source = ood_sets.open_ood(name, self._context)
+        if name in ood_sets.OOD_SETS:
+            # Made from the in-distribution inputs, the seed and, where adversarial, the members:
+            # making the inputs only to see whether they are the same would cost as much as scoring.
+            inputs = [self._in_fingerprint, self._config.seed, ood_set.description]
+        else:
+            inputs = [store.fingerprint(source, self._config.batch_size)]
+        return ood_set, self._scored(store.safe_name(name), source, set=name, inputs=inputs)
+
+    def _scored(self, file_name: str, source: Source, **key: Any) -> store.ScoredSet:
+        outputs = self._config.outputs
+        scored = self._store.scored(
+            file_name,
+            store.make_key(
+                self._ensemble.manifests,
+                num_examples=self._config.num_examples,
+                outputs=outputs,
+                source=source.name,
+                **key,
+            ),
+            self._ensemble,
+            source,
+            batch_size=self._config.batch_size,
+            outputs=outputs,
+        )
+        how = "scored already" if scored.was_reused else f"scored in {scored.seconds:.1f} s"
+        print(f"{source.name}: {len(scored.scores.frame):,} inputs {how}", file=sys.stderr)
+        return scored
+
+
+def _sets(config: EvaluateConfig, train_dataset: str) -> tuple[str, tuple[str, ...]]:
+    """The in-distribution SPEC and the names of the OoD sets."""
+    registered = DATASETS.get(train_dataset)
+    in_spec = config.in_distribution or (registered.test if registered else None)
+    if in_spec is None:
+        raise UserError(
+            "--in_distribution",
+            f"a SPEC, because {train_dataset} has no registered test split",
+            "nothing",
+        )
+    names = config.ood or (registered.ood if registered else ())
+    if not names:
+        raise UserError(
+            "--ood",
+            f"names or SPECs, because no OoD sets are registered for {train_dataset}",
+            "nothing",
+        )
+    for name in names:
+        if name not in ood_sets.OOD_SETS and scheme_of(name) is None:
+            known = ", ".join(ood_sets.OOD_SETS)
+            raise UserError("--ood", f"names out of {known}, or SPECs: {spec_forms()}", repr(name))
+    return in_spec, tuple(dict.fromkeys(names))
+
+
+def _document(
+    config: EvaluateConfig,
+    ensemble: Ensemble,
+    in_spec: str,
+    in_scores: ScoreFile,
+    result_rows: Sequence[dict[str, Any]],
+    sets: Sequence[dict[str, Any]],
+    missing: Sequence[dict[str, str]],
+) -> dict[str, Any]:
+    """results.json."""
+    scores = [*in_scores.member_scores, *in_scores.ensemble_scores]
+    manifests = [
+        {key: value for key, value in manifest.items() if key not in _MANIFEST_FIELDS_LEFT_OUT}
+        for manifest in ensemble.manifests
+    ]
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "train_dataset": ensemble.train_dataset,
+        "model": ensemble.model,
+        "members": ensemble.num_members,
+        "in_distribution": in_spec,
+        "num_in": len(in_scores.frame),
+        "main_scores": list(paper.main_scores(scores, ensemble.model)),
+        "rows": list(result_rows),
+        "missing": list(missing),
+        "notes": [],
+        "sets": list(sets),
+        "settings": config.to_json(),
+        "value_range": ensemble.input_spec.value_range,
+        "manifests": manifests,
+        "versions": _versions(),
+    }
+    document["notes"] = notes(document)
+    return document
+
+
+def _versions() -> dict[str, str]:
+    """What evaluated; what trained stands in the manifests."""
+    packages = ("tensorflow", "numpy", "scipy", "pandas", "pyarrow")
+    return {
+        "python": platform.python_version(),
+        "tfp_genens": __version__,
+        **{name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def notes(document: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before comparing the numbers, one sentence each."""
+    train_dataset = document["train_dataset"]
+    found = [
+        "A single-model score's number is the mean over members of each member's own; intervals "
+        "are over inputs and take the members as given."
+    ]
+    by_attack: dict[tuple[int, ...], list[str]] = {}
+    for entry in document["sets"]:
+        if entry["attacked_members"] is not None:
+            name = labels.dataset(entry["name"])
+            by_attack.setdefault(tuple(entry["attacked_members"]), []).append(name)
+    for attacked, names in by_attack.items():
+        members = ", ".join(map(str, attacked))
+        found.append(
+            f"{'; '.join(names)}: made against member {members}, so single-model numbers are of "
+            f"member {members} only."
+        )
+    for row in document["rows"]:
+        if row["num_nan"]:
+            found.append(
+                f"{labels.score(row['score'])} on {labels.dataset(row['ood_dataset'])}: "
+                f"{row['num_nan']:,} scores were NaN; each counts against the score."
+            )
+    if train_dataset not in paper.train_datasets():
+        found.append(f"The paper has no results for {labels.dataset(train_dataset)}.")
+        return found
+    deviations = paper.deviations(
+        document["model"],
+        document["manifests"][0]["config"],
+        document["members"],
+        document["settings"]["num_examples"],
+    )
+    return found + [f"Departs from the paper: {deviation}" for deviation in deviations]
+
+
+def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> None:
+    if "sample" not in ensemble.functions:
+        return
+    samples = [
+        np.asarray(ensemble.sample(NUM_SAMPLES, member=member, seed=seed))
+        for member in range(ensemble.num_members)
+    ]
+    store.write_arrays(
+        output_dir / "examples" / "model_samples.npz", {"samples": np.stack(samples)}
+    )

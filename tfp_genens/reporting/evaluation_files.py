@@ -1,0 +1,140 @@
+"""What an evaluation left on disk, read back: all that figures and reports are made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import labels
+from tfp_genens.files import read_json
+from tfp_genens.scoring.columns import ScoreFile, member_column, read_scores
+from tfp_genens.spec import OutputSpec
+
+SCHEMA_VERSION = 1
+IN_DISTRIBUTION = "in_distribution"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedSet:
+    """One scored set.
+
+    Attributes:
+      name: registered name or SPEC.
+      label: what figures call it.
+      scores: its score file.
+      examples: a few of its inputs, see `evaluation.store`; empty where there are none.
+      member: position of the member that single-model figures show: the attacked one, or the
+        first.
+    """
+
+    name: str
+    label: str
+    scores: ScoreFile
+    examples: Mapping[str, np.ndarray]
+    member: int
+
+    def values(self, score: str, member: int | None = None) -> np.ndarray:
+        """A score of all inputs, float64 [num_inputs]; of one member where it is a member's."""
+        if score in self.scores.member_scores:
+            position = self.member if member is None else member
+            score = member_column(score, self.scores.members[position])
+        return self.scores.frame[score].to_numpy(np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One evaluation.
+
+    Attributes:
+      directory: where it lies.
+      document: results.json.
+      in_distribution: the in-distribution test inputs.
+      ood: the OoD sets that were evaluated, in order.
+      model_samples: [num_members, num_samples, *shape] drawn from the members, or None.
+    """
+
+    directory: Path
+    document: Mapping[str, Any]
+    in_distribution: EvaluatedSet
+    ood: tuple[EvaluatedSet, ...]
+    model_samples: np.ndarray | None
+
+    def spec(self, score: str) -> OutputSpec:
+        """Unit and direction of a member's or an ensemble's score."""
+        scores = self.in_distribution.scores
+        return {**scores.ensemble_scores, **scores.member_scores}[score]
+
+    def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
+        """The row of results.json."""
+        for row in self.document["rows"]:
+            if (row["ood_dataset"], row["score"]) == (ood_dataset, score):
+                return row
+        raise KeyError((ood_dataset, score))
+
+    @property
+    def has_images(self) -> bool:
+        """Whether inputs are [height, width, 1 or 3]."""
+        first = self.in_distribution.examples.get("first")
+        return first is not None and first.ndim == 4 and first.shape[-1] in (1, 3)
+
+
+def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Evaluation:
+    """Reads an evaluation's output directory.
+
+    Raises:
+      UserError: it holds none, or one of a schema version that is not known here.
+    """
+    path = Path(directory)
+    document = read_json(path / "results.json", argument)
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            argument,
+            f"schema_version {SCHEMA_VERSION} in {path / 'results.json'}",
+            repr(document.get("schema_version")),
+        )
+
+    def read_set(name: str, file: str, label: str, attacked: list[int] | None) -> EvaluatedSet:
+        scores_path = path / "scores" / f"{file}.parquet"
+        if not scores_path.exists():
+            raise UserError(argument, f"the score file {scores_path}", "nothing there")
+        return EvaluatedSet(
+            name=name,
+            label=label,
+            scores=read_scores(scores_path),
+            examples=_arrays(path / "examples" / f"{file}.npz"),
+            member=attacked[0] if attacked else 0,
+        )
+
+    return Evaluation(
+        directory=path,
+        document=document,
+        in_distribution=read_set(
+            IN_DISTRIBUTION,
+            IN_DISTRIBUTION,
+            f"{labels.dataset(document['train_dataset'])} test",
+            None,
+        ),
+        ood=tuple(
+            read_set(
+                entry["name"],
+                entry["file"],
+                labels.dataset(entry["name"]),
+                entry["attacked_members"],
+            )
+            for entry in document["sets"]
+        ),
+        model_samples=_arrays(path / "examples" / "model_samples.npz").get("samples"),
+    )
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,20 @@
+"""The packages that only figures and reports need."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from tfp_genens.errors import UserError
+
+PACKAGES = ("matplotlib", "jinja2")
+
+
+def require_report_extra(argument: str) -> None:
+    """Raises UserError, naming the pip command, unless figures and reports can be made."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            argument,
+            "the packages of `pip install tfp_genens[report]`",
+            "none of " + " and ".join(missing),
+        )

@@ -1,0 +1,252 @@
+"""The report: evaluations as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from scipy import stats
+
+from tfp_genens import __version__
+from tfp_genens.config import EvaluateConfig, ReportConfig
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import labels, tables
+from tfp_genens.evaluation.metrics import METRICS
+from tfp_genens.files import atomic_path, make_directory, read_json
+from tfp_genens.reporting import evaluation_files
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.scoring.columns import P_VALUE
+
+ALPHAS = (0.001, 0.01, 0.05, 0.1, 0.2)
+OOD_ALPHA = 0.05
+
+
+def report(config: ReportConfig) -> None:
+    """Writes the report of one or more evaluations and says where it is.
+
+    Raises:
+      UserError: a directory holds no evaluation, or the output cannot be written.
+    """
+    output = Path(config.output)
+    if output.is_dir():
+        raise UserError("--output", "a file", f"{output}, a directory")
+    make_directory(output.parent, "--output")
+    evaluations = [evaluation_files.load(directory) for directory in config.evaluation_dir]
+    text = render(evaluations, config)
+    with atomic_path(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(output)
+
+
+def render(evaluations: Sequence[Evaluation], config: ReportConfig) -> str:
+    """The report's HTML."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("tfp_genens.reporting").joinpath("report.html.j2")
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    report_command = _command(
+        "report",
+        {"evaluation_dir": ",".join(config.evaluation_dir), "output": config.output},
+    )
+    return template.render(
+        sections=[
+            _section(evaluation, f"evaluation-{k}") for k, evaluation in enumerate(evaluations, 1)
+        ],
+        report_command=report_command,
+        version=__version__,
+        alpha=OOD_ALPHA,
+    )
+
+
+def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
+    """What the template needs of one evaluation."""
+    document = evaluation.document
+    return {
+        "anchor": anchor,
+        "heading": tables.heading(document),
+        "document": document,
+        "trained": _trained(document),
+        "config": sorted(document["manifests"][0]["config"].items()),
+        "metrics": [
+            {"title": tables.TITLES[metric], "table": metric_table(document, metric)}
+            for metric in METRICS
+        ],
+        "every_score": tables.every_score_table(document),
+        "calibration": calibration(evaluation.in_distribution, ALPHAS),
+        "found": [
+            {"label": ood.label, "rows": calibration(ood, (OOD_ALPHA,))} for ood in evaluation.ood
+        ],
+        "figures": _figures(evaluation),
+        "commands": _commands(document),
+        "versions": {
+            "Training": document["manifests"][0]["package_versions"],
+            "Evaluation": document["versions"],
+        },
+        "missing": [
+            {"label": labels.dataset(entry["ood_dataset"]), "reason": entry["reason"]}
+            for entry in document["missing"]
+        ],
+    }
+
+
+def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Facts about the members, out of their manifests."""
+    manifests = document["manifests"]
+    seconds = [manifest["wall_clock_secs"] for manifest in manifests]
+    steps = sorted({manifest["steps"] for manifest in manifests})
+    commits = sorted({str(manifest.get("git_commit") or "unknown")[:20] for manifest in manifests})
+    facts = [
+        ("Model", document["model"]),
+        ("Members", str(document["members"])),
+        ("Training set", labels.dataset(document["train_dataset"])),
+        ("Steps a member", ", ".join(f"{count:,}" for count in steps)),
+        (
+            "Training time",
+            f"{_duration(sum(seconds))} in all, {_duration(float(np.mean(seconds)))} a member",
+        ),
+        ("In-distribution inputs", f"{document['num_in']:,} of {document['in_distribution']}"),
+        ("Source commit", ", ".join(commits)),
+    ]
+    num_train = manifests[0].get("num_train")
+    if num_train:
+        held_out = manifests[0].get("num_validation", 0)
+        facts.insert(3, ("Training inputs", f"{num_train:,}, and {held_out:,} held out"))
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One number of ours, and the paper's.
+
+    Attributes:
+      ours: in percent.
+      interval: "[low, high]".
+      members: "lowest to highest member", or "" for ensemble scores and other metrics.
+      paper: in percent, or None.
+      difference: ours - paper, signed, in points, or "".
+    """
+
+    ours: str
+    interval: str
+    members: str
+    paper: str | None
+    difference: str
+
+
+def metric_table(document: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """One line an OoD set, one cell a main score: {"scores", "has_paper", "lines"}."""
+    scores = document["main_scores"]
+    rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
+    lines = []
+    for ood_dataset in dict.fromkeys(row["ood_dataset"] for row in document["rows"]):
+        cells = [_cell(document, rows[ood_dataset, score], metric) for score in scores]
+        lines.append(
+            {
+                "label": labels.dataset(ood_dataset),
+                "description": rows[ood_dataset, scores[0]]["description"],
+                "cells": cells,
+            }
+        )
+    return {
+        "scores": [labels.score(score) for score in scores],
+        "has_paper": any(cell.paper for line in lines for cell in line["cells"]),
+        "lines": lines,
+    }
+
+
+def _cell(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> Cell:
+    theirs = tables.paper_value(document, row, metric)
+    members = ""
+    if metric == "auroc" and row["auroc_members"] and len(row["auroc_members"]) > 1:
+        members = f"{min(row['auroc_members']):.1f} to {max(row['auroc_members']):.1f}"
+    return Cell(
+        ours=f"{row[metric]:.1f}",
+        interval=f"[{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]",
+        members=members,
+        paper=None if theirs is None else f"{theirs:.1f}",
+        difference="" if theirs is None else f"{row[metric] - theirs:+.1f}",
+    )
+
+
+def calibration(scored: EvaluatedSet, alphas: Sequence[float]) -> list[dict[str, Any]]:
+    """Share of a set flagged at each alpha, with its 95 % Clopper-Pearson interval, in percent.
+
+    Empty where the score file has no p-values. A p-value that is NaN flags nothing.
+    """
+    if P_VALUE not in scored.scores.frame:
+        return []
+    p_values = scored.scores.frame[P_VALUE].to_numpy(np.float64)
+    rows = []
+    for alpha in alphas:
+        flagged = int((p_values <= alpha).sum())
+        interval = stats.binomtest(flagged, len(p_values)).proportion_ci(0.95, method="exact")
+        rows.append(
+            {
+                "alpha": 100 * alpha,
+                "flagged": 100 * flagged / len(p_values),
+                "low": 100 * interval.low,
+                "high": 100 * interval.high,
+                "num": len(p_values),
+            }
+        )
+    return rows
+
+
+def _figures(evaluation: Evaluation) -> list[dict[str, str]]:
+    """Titles, captions and base64 PNGs: those that evaluate drew, else drawn now."""
+    index = evaluation.directory / "figures" / "index.json"
+    if index.exists():
+        drawn = [
+            (entry["title"], entry["caption"], (index.parent / entry["file"]).read_bytes())
+            for entry in read_json(index, "--evaluation_dir")["figures"]
+        ]
+    else:
+        from tfp_genens.reporting import figures
+
+        drawn = [(page.title, page.caption, page.png()) for page in figures.pages(evaluation)]
+    return [
+        {"title": title, "caption": caption, "png": base64.b64encode(png).decode()}
+        for title, caption, png in drawn
+    ]
+
+
+def _commands(document: Mapping[str, Any]) -> list[str]:
+    """The commands that made this evaluation."""
+    settings = document["settings"]
+    train_flags = {
+        **document["manifests"][0]["config"],
+        "num_members": document["members"],
+        "run_dir": settings["run_dir"],
+    }
+    defaults = EvaluateConfig(run_dir="", output_dir="").to_json()
+    evaluate_flags = {
+        name: value for name, value in settings.items() if value != defaults.get(name)
+    }
+    return [_command("train", train_flags), _command("evaluate", evaluate_flags)]
+
+
+def _command(main: str, flags: Mapping[str, Any]) -> str:
+    words = [f"python -m tfp_genens.{main}"]
+    for name, value in flags.items():
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple)):
+            value = ",".join(map(str, value))
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words.append(f"--{name}={shlex.quote(text)}")
+    return " \\\n    ".join(words)
