@@ -285,15 +285,20 @@ say() { # message...: on a line of its own, above the progress
 }
 
 show_progress() { # on a terminal one line, rewritten in place
-  local i taken total=0 line="" left elapsed=$((SECONDS - started))
+  local i taken total=0 line="" left elapsed
   for ((i = 0; i < num_members; i++)); do
     taken=$(steps_taken "$i")
     total=$((total + taken))
     if is_in "$i" "$finished"; then line+="  $i: done"; else line+="  $i: $taken"; fi
   done
-  if [ -z "$total_at_start" ]; then total_at_start=$total; fi
-  if [ "$total" -gt "$total_at_start" ]; then
-    left=$(((num_members * train_steps - total) * elapsed / (total - total_at_start)))
+  # The pace is taken from the first steps seen onwards: what comes before them is not training.
+  if [ -z "$first_total" ]; then
+    first_total=$total
+  elif [ -z "$paced_total" ] && [ "$total" -gt "$first_total" ]; then
+    paced_total=$total paced_since=$SECONDS
+  elif [ -n "$paced_total" ] && [ "$total" -gt "$paced_total" ]; then
+    elapsed=$((SECONDS - paced_since))
+    left=$(((num_members * train_steps - total) * elapsed / (total - paced_total)))
     line+="  about $(duration "$left") left"
     if [ -z "$overlay$advised" ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ]; then
       say "This will take about $((left / 60)) minutes. --overlay=cpu trains with settings that CPUs can carry;" \
@@ -305,7 +310,8 @@ show_progress() { # on a terminal one line, rewritten in place
 }
 
 train_in_parallel() {
-  local i pid status waiting="" finished="" running="" total_at_start="" advised="" started=$SECONDS
+  local i pid status waiting="" finished="" running="" started=$SECONDS
+  local first_total="" paced_total="" paced_since="" advised=""
   mkdir -p "$run/logs"
   for ((i = 0; i < num_members; i++)); do
     if [ "$(member_state "$i")" = 'done' ]; then finished+=" $i"; else waiting+=" $i"; fi
