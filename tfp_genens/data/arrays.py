@@ -1,0 +1,71 @@
+"""`npz:PATH` and `npz:PATH:KEY`: NumPy archives.
+
+The array is read whole, as compressed archives allow nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+from tfp_genens.data.requests import Request, listed
+from tfp_genens.data.sources import ArraySource
+from tfp_genens.errors import UserError
+
+USUAL_NAMES = ("image", "images", "x", "inputs", "features", "data")
+
+
+def open_npz(request: Request) -> ArraySource:
+    """Opens one array [N, H, W, C], [N, H, W] (taken as one channel) or [N, features].
+
+    The array is KEY where given, else the one that has one of USUAL_NAMES, else the only one.
+
+    Raises:
+      UserError: no such file or array, no archive, pickled or non-numeric values.
+    """
+    path, key = _split(request)
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise request.error("an .npz archive", "a single array (.npy)")
+        with archive:
+            values = archive[_choose(request, archive.files, key)]
+    except UserError:
+        raise
+    except FileNotFoundError as e:
+        raise request.error("an existing .npz file", "no such file") from e
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as e:
+        raise request.error("a readable .npz file of plain arrays", str(e)) from e
+    if values.dtype.kind not in "uif":
+        raise request.error("an array of numbers", f"dtype {values.dtype}")
+    if values.ndim < 2:
+        raise request.error("an array [N, ...] of inputs", f"shape {values.shape}")
+    if values.ndim == 3:
+        values = values[..., np.newaxis]
+    return ArraySource(request.spec, values, os.path.basename(path))
+
+
+def _split(request: Request) -> tuple[str, str | None]:
+    location = os.path.expanduser(request.location)
+    path, colon, key = location.rpartition(":")
+    if pathlib.Path(location).exists() or not colon:
+        return location, None
+    return path, key
+
+
+def _choose(request: Request, names: list[str], key: str | None) -> str:
+    if key is not None:
+        if key not in names:
+            raise request.error(f"one of the arrays {listed(names)}", repr(key))
+        return key
+    usual = [name for name in USUAL_NAMES if name in names]
+    candidates = usual or names
+    if len(candidates) != 1:
+        raise request.error(
+            f"a single array, or one named {' or '.join(USUAL_NAMES)}; name it as npz:PATH:KEY",
+            f"the arrays {listed(names)}",
+        )
+    return candidates[0]

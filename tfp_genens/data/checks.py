@@ -1,0 +1,109 @@
+"""The one place where inputs are looked at before they reach a model.
+
+NaN and infinite values are refused; values outside the model's range are let through, because
+scoring strange inputs is the point of the package, but are warned about once a source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from absl import logging
+
+from tfp_genens.data.requests import Request
+from tfp_genens.data.sources import Batch, Source
+
+
+class CheckedSource:
+    """A source whose batches are all non-empty, numeric, finite and of the expected shape.
+
+    Args:
+      source: what was opened.
+      request: what was asked for.
+      columns: the column name of each feature, for tables.
+
+    Raises:
+      UserError: at once, or from `batches`: no examples; NaN, or a value that is infinite as
+        float32; a wrong event shape.
+    """
+
+    def __init__(self, source: Source, request: Request, columns: tuple[str, ...] | None = None):
+        self._source = source
+        self._request = request
+        self.columns = columns
+        self._warned_outside = False
+        self._warned_unit = False
+        self.name = source.name
+        self.shape = source.shape
+        self.num_examples = source.num_examples
+        request.check_shape(self.shape)
+        if self.num_examples == 0:
+            raise self._empty()
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        num_read = 0
+        lowest, highest = math.inf, -math.inf
+        is_float = False
+        try:
+            for batch in self._source.batches(batch_size):
+                self._request.check_shape(batch.values.shape[1:], batch.example_ids[0])
+                self._check_finite(batch)
+                self._warn_outside(batch)
+                num_read += len(batch)
+                lowest = min(lowest, float(batch.values.min()))
+                highest = max(highest, float(batch.values.max()))
+                is_float = batch.values.dtype.kind == "f"
+                yield batch
+            if not num_read:
+                raise self._empty()
+        finally:  # also where the reader stops early
+            if num_read and is_float and lowest >= 0 and highest <= 1:
+                self._warn_unit(num_read)
+
+    def _empty(self):
+        return self._request.error("at least one input", "none")
+
+    def _check_finite(self, batch: Batch) -> None:
+        with np.errstate(over="ignore"):  # what overflows is found just below
+            finite = np.isfinite(batch.values.astype(np.float32, copy=False))
+        if finite.all():
+            return
+        row, *index = (int(i) for i in np.argwhere(~finite)[0])
+        if self.columns is None:
+            place = f"at {index}"
+        else:
+            place = f"in column {self.columns[np.ravel_multi_index(index, self.shape)]!r}"
+        value = batch.values[(row, *index)]
+        raise self._request.error(
+            "finite values", f"{value} {place} of example {batch.example_ids[row]!r}"
+        )
+
+    def _warn_outside(self, batch: Batch) -> None:
+        spec = self._request.input_spec
+        if spec is None or spec.value_range is None or self._warned_outside:
+            return
+        low, high = spec.value_range
+        outside = (batch.values < low) | (batch.values > high)
+        if outside.any():
+            self._warned_outside = True
+            first = tuple(np.argwhere(outside)[0])
+            logging.warning(
+                "%s: values outside the model's range, %g to %g, e.g. %g in example %r; "
+                "scored as they are.",
+                *(self.name, low, high, batch.values[first], batch.example_ids[first[0]]),
+            )
+
+    def _warn_unit(self, num_read: int) -> None:
+        spec = self._request.input_spec
+        if spec is None or spec.value_range is None or self._warned_unit:
+            return
+        low, high = spec.value_range
+        if high > 1:
+            self._warned_unit = True
+            logging.warning(
+                "%s: all values of the %d inputs read lie in [0, 1], but the model's range is %g "
+                "to %g; if these are images scaled to [0, 1], multiply them by %g.",
+                *(self.name, num_read, low, high, high),
+            )

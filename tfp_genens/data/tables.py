@@ -1,0 +1,244 @@
+"""`csv:PATH` and `parquet:PATH`: tables with one input a row, streamed.
+
+Rows are numbered from 0 at the first row below the header, as pandas numbers them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+from absl import logging
+
+from tfp_genens.data.requests import Request, listed
+from tfp_genens.data.sources import Batch, rebatch
+
+ID_COLUMN = "example_id"
+_ROWS_AT_A_TIME = 1000
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """A table file: its header, and a way to stream frames of some of its columns."""
+
+    header: tuple[str, ...]
+    num_rows: int | None
+    frames: Callable[[Sequence[str]], Iterator[pd.DataFrame]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSource:
+    """Rows of a table as float32 [batch, *shape].
+
+    Attributes:
+      columns: one column a scalar of the flattened event.
+    """
+
+    request: Request
+    table: _Table
+    columns: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.request.spec
+
+    @property
+    def num_examples(self) -> int | None:
+        return self.table.num_rows
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        return rebatch(self._read(), batch_size)
+
+    def _read(self) -> Iterator[Batch]:
+        has_ids = ID_COLUMN in self.table.header
+        wanted = [*self.columns, ID_COLUMN] if has_ids else list(self.columns)
+        first_row = 0
+        for frame in self.table.frames(wanted):
+            rows = range(first_row, first_row + len(frame))
+            ids = _ids(self.request, frame[ID_COLUMN], rows) if has_ids else _row_names(rows)
+            values = np.empty((len(frame), len(self.columns)), np.float32)
+            with np.errstate(over="ignore"):  # the finite check finds what overflows
+                for i, column in enumerate(self.columns):
+                    values[:, i] = _numbers(self.request, frame[column], rows)
+            yield Batch(ids, values.reshape(len(frame), *self.shape))
+            first_row = rows.stop
+
+
+@contextlib.contextmanager
+def _readable(request: Request) -> Iterator[None]:
+    """Turns what pandas and PyArrow raise about files into the user's error."""
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise request.error("an existing file", "no such file") from e
+    except pd.errors.EmptyDataError as e:
+        raise request.error("at least one input", "an empty file") from e
+    except (OSError, EOFError, ValueError, pd.errors.ParserWarning, pyarrow.ArrowException) as e:
+        raise request.error("a readable table", str(e)) from e
+
+
+def open_csv(request: Request) -> TableSource:
+    """Opens a CSV file with a header (compressed ones too, by their suffix); see `open_table`."""
+    path = os.path.expanduser(request.location)
+    options: Any = {"encoding": "utf-8-sig", "skipinitialspace": True}
+    with _readable(request):
+        # Read as a row, not as a header: pandas would rename columns that appear twice.
+        top = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
+    header = tuple(top.iloc[0])
+    # Ids stay as they are written: "007" and "NA" are names.
+    missing = {name: [""] if name == ID_COLUMN else _MISSING for name in header}
+
+    def frames(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        with _readable(request), warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+            reader = pd.read_csv(
+                path,
+                chunksize=_ROWS_AT_A_TIME,
+                dtype={ID_COLUMN: str},
+                keep_default_na=False,
+                na_values=missing,
+                index_col=False,
+                float_precision="round_trip",
+                skip_blank_lines=len(header) > 1,  # in a single column a blank is a missing value
+                **options,
+            )
+        with reader:
+            while True:
+                with _readable(request), warnings.catch_warnings():
+                    warnings.simplefilter("error", pd.errors.ParserWarning)
+                    frame = next(reader, None)
+                if frame is None:
+                    return
+                yield frame[list(columns)]
+
+    return open_table(request, _Table(header, None, frames))
+
+
+def open_parquet(request: Request) -> TableSource:
+    """Opens a Parquet file; see `open_table`."""
+    path = os.path.expanduser(request.location)
+    with _readable(request), pyarrow.parquet.ParquetFile(path) as file:
+        header = tuple(file.schema_arrow.names)
+        num_rows = file.metadata.num_rows
+
+    def frames(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        with _readable(request):
+            file = pyarrow.parquet.ParquetFile(path)
+        with file:
+            batches = file.iter_batches(_ROWS_AT_A_TIME, columns=list(columns))
+            while True:
+                with _readable(request):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch.to_pandas(ignore_metadata=True)  # a pandas index is a column too
+
+    return open_table(request, _Table(header, num_rows, frames))
+
+
+def open_table(request: Request, table: _Table) -> TableSource:
+    """Chooses the columns that make up an input.
+
+    With an input spec these are its column names, and others are ignored; without one, all numeric
+    columns but `example_id`, in the file's order. Ids come from `example_id` where there is such
+    a column, else they are "row 0", "row 1", ...
+
+    Raises:
+      UserError: a missing or repeated column; no rows; while it is read, a cell that is no number.
+    """
+    spec = request.input_spec
+    counts = Counter(table.header)
+    for column in (*(table.header if spec is None else spec.column_names()), ID_COLUMN):
+        if counts[column] > 1:
+            raise request.error(f"a single column named {column!r}", f"{counts[column]} of them")
+    if spec is None:
+        columns = _numeric_columns(request, table)
+        shape: tuple[int, ...] = (len(columns),)
+    else:
+        columns, shape = spec.column_names(), tuple(spec.shape)
+    missing = [column for column in columns if column not in table.header]
+    if missing:
+        raise request.error(
+            f"a column named {missing[0]!r}",
+            f"the columns {listed(table.header)} ({len(missing)} of {len(columns)} are missing)",
+        )
+    return TableSource(request, table, columns, shape)
+
+
+def _numeric_columns(request: Request, table: _Table) -> tuple[str, ...]:
+    """All columns but the ids that begin with at least one number among their first rows.
+
+    A column with a bad cell among numbers counts, so that the cell is reported, not the column
+    left out.
+    """
+    if "" in table.header:
+        at = table.header.index("")
+        raise request.error("a name for every column", f"none for column {at}")
+    head = next(table.frames(table.header), None)
+    if head is None or not len(head):
+        raise request.error("at least one input", "none")
+    others = [name for name in table.header if name != ID_COLUMN]
+    numeric = tuple(name for name in others if _looks_numeric(head[name]))
+    if not numeric:
+        raise request.error("at least one column of numbers", f"the columns {listed(others)}")
+    left_out = [name for name in others if name not in numeric]
+    if left_out:
+        logging.warning("%s: columns without numbers left out: %s", request.spec, listed(left_out))
+    return numeric
+
+
+def _is_number(dtype) -> bool:
+    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+
+
+def _coerce(column: pd.Series) -> pd.Series:
+    """Numbers where cells are numbers or their text, NaN elsewhere."""
+    if pd.api.types.is_string_dtype(column.dtype):
+        return pd.to_numeric(column, errors="coerce")
+    return pd.Series(np.nan, index=column.index, dtype=float)
+
+
+def _looks_numeric(column: pd.Series) -> bool:
+    return _is_number(column.dtype) or bool(_coerce(column).notna().any())
+
+
+def _numbers(request: Request, column: pd.Series, rows: range) -> np.ndarray:
+    """One column as float64 [len(rows)]; missing cells are NaN, which the caller's caller refuses.
+
+    Raises:
+      UserError: a cell that is no number, naming column and row.
+    """
+    if not _is_number(column.dtype):
+        coerced = _coerce(column)
+        bad = (coerced.isna() & column.notna()).to_numpy()
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise request.error(
+                f"numbers in column {column.name!r}", f"{str(column.iloc[at])!r} in row {rows[at]}"
+            )
+        column = coerced
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _row_names(rows: range) -> tuple[str, ...]:
+    return tuple(f"row {row}" for row in rows)
+
+
+def _ids(request: Request, column: pd.Series, rows: range) -> tuple[str, ...]:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        row = rows[int(np.argmax(missing))]
+        raise request.error(f"a value in column {ID_COLUMN!r} of every row", f"none in row {row}")
+    return tuple(map(str, column))

@@ -1,0 +1,213 @@
+"""`tfds:NAME:SPLIT`: the images of a tensorflow_datasets set, streamed in stored order.
+
+tensorflow_datasets is imported only when such a set is opened, as that takes a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import logging as python_logging
+import os
+import re
+import socket
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tfp_genens.data.requests import Request, listed
+from tfp_genens.data.sources import Batch, rebatch
+
+FEATURE = "image"
+DEFAULT_DATA_DIR = "~/tensorflow_datasets"
+# NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
+_LOCATION = re.compile(r"(?P<name>[^:\[\]]+(:\d+(\.[\d*]+)*)?):(?P<split>.+)")
+
+
+def data_directory(data_dir: str | None) -> str:
+    """Where sets are kept: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DATA_DIR)
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSource:
+    """Images of a prepared set; ids are `{name}/{split}/{index}`, whatever slice is read."""
+
+    request: Request
+    builder: Any
+    split: str
+    ranges: tuple[tuple[str, range], ...]  # (split, indices), in order
+    shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.request.spec
+
+    @property
+    def num_examples(self) -> int:
+        return sum(len(indices) for _, indices in self.ranges)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        return rebatch(self._read(), batch_size)
+
+    def _read(self) -> Iterator[Batch]:
+        set_name = self.builder.name
+        config = self.builder.builder_config
+        if config is not None:
+            set_name += f"/{config.name}"
+        ids = (f"{set_name}/{split}/{i}" for split, indices in self.ranges for i in indices)
+        for images in _images(self.request, self.builder, self.split):
+            batch = Batch(tuple(next(ids) for _ in images), images)
+            self._check_size(batch)
+            yield batch
+
+    def _check_size(self, batch: Batch) -> None:
+        if batch.values.shape[1:] != self.shape:
+            raise self.request.error(
+                f"images of shape {self.shape}",
+                f"shape {batch.values.shape[1:]} in {batch.example_ids[0]}",
+            )
+
+
+def open_tfds(request: Request) -> TfdsSource:
+    """Opens a set, downloading and preparing it where it is not laid out yet.
+
+    Raises:
+      UserError: an unknown set, version or split; a set without images; one that is not laid out
+        and cannot be downloaded (the message names the set and the data directory).
+    """
+    match = _LOCATION.fullmatch(request.location)
+    if match is None:
+        raise request.error("tfds:NAME:SPLIT, e.g. tfds:mnist:test", repr(request.location))
+    data_dir = data_directory(request.data_dir)
+    builder = _builder(request, match["name"], data_dir)
+    if not builder.info.splits:
+        _prepare(request, builder, match["name"], data_dir)
+    features = builder.info.features
+    if FEATURE not in features:
+        raise request.error(f"a set with a feature {FEATURE!r}", f"features {listed(features)}")
+    ranges = _ranges(request, builder, match["split"])
+    shape = features[FEATURE].shape
+    if None in shape:  # sizes vary, or are not declared: the first image says what they are to be
+        first = next(_images(request, builder, match["split"]), None)
+        if first is None:
+            raise request.error("at least one input", "none")
+        shape = first.shape[1:]
+    return TfdsSource(request, builder, match["split"], ranges, tuple(shape))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what tfds and TensorFlow log about their own deprecations."""
+    tensorflow = python_logging.getLogger("tensorflow")
+    before = logging.get_verbosity(), tensorflow.level
+    logging.set_verbosity(logging.ERROR)
+    tensorflow.setLevel(python_logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before[0])
+        tensorflow.setLevel(before[1])
+
+
+def _builder(request: Request, name: str, data_dir: str):
+    with _quiet():
+        import tensorflow_datasets as tfds
+
+        try:
+            return tfds.builder(name, data_dir=data_dir)
+        except tfds.core.DatasetNotFoundError as e:
+            known = tfds.list_builders(with_community_datasets=False)
+            close = difflib.get_close_matches(name, known, n=5) or ["mnist", "fashion_mnist"]
+            raise request.error(
+                f"one of the {len(known)} sets that tensorflow_datasets knows, such as "
+                f"{listed(close)}, or one laid out in {data_dir}",
+                repr(name),
+            ) from e
+        except (ValueError, AssertionError, ImportError, OSError) as e:
+            raise request.error("a set that tensorflow_datasets can open", _first_line(e)) from e
+
+
+def _prepare(request: Request, builder, name: str, data_dir: str) -> None:
+    expected = f"the tensorflow_datasets set {name!r} laid out in {data_dir}"
+    unreachable = _unreachable_hosts(builder)
+    if unreachable:  # else tfds would retry for minutes
+        raise request.error(
+            expected, f"none, and it cannot be downloaded: no address known for {unreachable}"
+        )
+    try:
+        with _quiet(), contextlib.redirect_stdout(sys.stderr):  # tfds prints what it is doing
+            builder.download_and_prepare()
+    except Exception as e:  # whatever goes wrong in a builder's own download code
+        got = f"none, and it cannot be downloaded: {type(e).__name__}: {_first_line(e)}"
+        raise request.error(expected, got) from e
+
+
+def _unreachable_hosts(builder) -> str:
+    """The hosts a set comes from, where not one of them has an address; else ""."""
+    if urllib.request.getproxies():
+        return ""  # the proxy looks names up
+    urls = (urllib.parse.urlsplit(url) for url in builder.url_infos or ())
+    hosts = sorted({url.hostname for url in urls if url.hostname})
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return ""
+    return listed(hosts) if hosts else ""
+
+
+def _ranges(request: Request, builder, split: str) -> tuple[tuple[str, range], ...]:
+    import tensorflow_datasets as tfds
+
+    splits = builder.info.splits
+    try:
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
+    except (ValueError, KeyError, AssertionError) as e:
+        expected = (
+            f"one of the splits {listed(splits)}, or a slice such as {next(iter(splits))}[:100]"
+        )
+        raise request.error(expected, repr(split)) from e
+    ranges = tuple(
+        (part.splitname, range(splits[part.splitname].num_examples)[part.from_ : part.to])
+        for part in parts
+    )
+    for i, (name, indices) in enumerate(ranges):
+        for other_name, other in ranges[:i]:
+            if name == other_name and range(
+                max(indices.start, other.start), min(indices.stop, other.stop)
+            ):
+                raise request.error("each example once", f"{split!r}, which repeats some")
+    return ranges
+
+
+def _images(request: Request, builder, split: str) -> Iterator[np.ndarray]:
+    """Images [n, height, width, channels]: many at once where all have one declared size."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    with _quiet():
+        try:
+            dataset = builder.as_dataset(
+                split=split,
+                shuffle_files=False,
+                decoders=tfds.decode.PartialDecoding({FEATURE: True}),
+                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            )
+        except (ValueError, AssertionError, OSError) as e:
+            raise request.error("a readable set", _first_line(e)) from e
+    batch_size = 1 if None in builder.info.features[FEATURE].shape else 256
+    try:
+        for example in dataset.batch(batch_size).as_numpy_iterator():
+            yield example[FEATURE]
+    except tf.errors.OpError as e:
+        raise request.error("readable records", _first_line(e)) from e
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
