@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import approx_fprime
+
+from tfp_genens.data.adversarial import fgsm, member_gradient, pgd, waic_gradient
+
+
+def noise(seed=0, size=6):
+    return np.random.default_rng(seed).uniform(0, 255, (size, 8, 8, 1)).astype(np.float32)
+
+
+def test_fgsm_steps_along_the_sign_towards_the_centre(ensemble):
+    start = noise()
+    for member in range(ensemble.num_members):
+        attacked = fgsm(start, member_gradient(ensemble, member), 76.5)
+        towards = np.sign(ensemble.centres[member] - start).astype(np.float32)
+        np.testing.assert_array_equal(attacked, start + np.float32(76.5) * towards)
+        assert attacked.dtype == np.float32
+
+
+def test_a_small_step_raises_the_chosen_members_log_prob(ensemble):
+    start = noise()
+    for member in range(ensemble.num_members):
+        attacked = fgsm(start, member_gradient(ensemble, member), 0.5)
+        assert (ensemble.log_prob(attacked, member) > ensemble.log_prob(start, member)).all()
+
+
+def test_clipping_is_that_of_the_unclipped_step(ensemble):
+    start = noise()
+    gradient = member_gradient(ensemble)
+    free = fgsm(start, gradient, 76.5)
+    assert free.min() < 0
+    assert free.max() > 255
+    np.testing.assert_array_equal(
+        fgsm(start, gradient, 76.5, clip_to=(0.0, 255.0)), free.clip(0, 255)
+    )
+
+
+def test_waic_gradient_matches_finite_differences(ensemble):
+    start = noise(size=2).astype(np.float64)
+    analytic = waic_gradient(ensemble)(start)
+    for i, example in enumerate(start):
+        numeric = approx_fprime(
+            example.ravel(), lambda x: ensemble.waic(x.reshape(1, 8, 8, 1))[0], 1e-5
+        )
+        np.testing.assert_allclose(analytic[i].ravel(), numeric, rtol=1e-3, atol=1e-4)
+
+
+def test_waic_of_one_member_is_its_log_prob(ensemble):
+    ensemble.centres = ensemble.centres[:1]
+    np.testing.assert_allclose(
+        waic_gradient(ensemble)(noise()), member_gradient(ensemble)(noise()), rtol=1e-12
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 100), st.integers(1, 8), st.floats(1, 100), st.booleans())
+def test_pgd_stays_in_the_ball_and_the_range(seed, steps, eps, clipped):
+    centre = np.random.default_rng(seed).uniform(0, 255, (8, 8, 1))
+    start = noise(seed)
+    clip_to = (0.0, 255.0) if clipped else None
+    attacked = pgd(
+        start, lambda x: centre - x, eps, steps=steps, step_size=eps / 4, clip_to=clip_to
+    )
+    assert np.abs(attacked.astype(np.float64) - start).max() <= eps * (1 + 1e-6) + 1e-4
+    if clipped:
+        assert attacked.min() >= 0
+        assert attacked.max() <= 255
+
+
+def test_pgd_turns_back_where_fgsm_steps_too_far():
+    """With the optimum 10 away and eps 40, one step overshoots by 30; four steps of 10 arrive."""
+    start = np.full((1, 2), 100, np.float32)
+
+    def gradient(values):
+        return 110 - values
+
+    np.testing.assert_array_equal(fgsm(start, gradient, 40), [[140, 140]])
+    attacked = pgd(start, gradient, 40, steps=4, step_size=10)
+    np.testing.assert_array_equal(attacked, [[110, 110]])
+
+
+def test_pgd_of_one_step_is_fgsm(ensemble):
+    gradient = member_gradient(ensemble)
+    np.testing.assert_array_equal(
+        pgd(noise(), gradient, 30, steps=1, step_size=30), fgsm(noise(), gradient, 30)
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_gradient_that_is_not_finite_is_never_followed(bad):
+    with pytest.raises(FloatingPointError, match="`gradient` must be finite"):
+        fgsm(np.zeros((1, 2)), lambda values: np.array([[0, bad]]), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("eps", "steps", "step_size"), [(0, 1, 1), (-1, 1, 1), (1, 0, 1), (1, 1, 0)]
+)
+def test_sizes_must_be_positive(eps, steps, step_size):
+    with pytest.raises(ValueError, match="must be positive"):
+        pgd(np.zeros((1, 2)), np.zeros_like, eps, steps=steps, step_size=step_size)
+
+
+@pytest.mark.parametrize("member", [-1, 3])
+def test_there_is_no_such_member(ensemble, member):
+    with pytest.raises(ValueError, match="`member`"):
+        member_gradient(ensemble, member)

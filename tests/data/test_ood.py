@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfp_genens.data import DATASETS, OOD_SETS, OodContext, open_ood, open_source, read_all, take
+from tfp_genens.data.sources import ArraySource
+from tfp_genens.errors import UserError
+
+NOISY = [
+    "uniform",
+    "gaussian",
+    "photo_patches",
+    "adversarial_unclipped",
+    "adversarial_clipped",
+    "adversarial_pgd_clipped",
+    "adversarial_waic_clipped",
+]
+ATTACKS = NOISY[3:]
+
+
+@pytest.fixture
+def context(image_spec, ensemble):
+    test = take(open_source("digits:test", image_spec), 230)
+    return OodContext(test, image_spec, 230, seed=7, ensemble=ensemble)
+
+
+def values_of(name, context):
+    return read_all(open_ood(name, context)[1])[1]
+
+
+def test_rows_are_whole():
+    for name, row in OOD_SETS.items():
+        assert row.name == name
+        assert row.description.endswith(".")
+        assert row.description[0].isupper()
+    for name, dataset in DATASETS.items():
+        assert dataset.name == name
+        assert set(dataset.ood) <= set(OOD_SETS)
+        assert name not in dataset.ood
+        assert len(set(dataset.ood)) == len(dataset.ood)
+
+
+@pytest.mark.parametrize("name", DATASETS["digits"].ood)
+def test_digits_sets_have_the_models_shape_and_repeat_exactly(context, name):
+    row, source = open_ood(name, context)
+    assert row is OOD_SETS[name]
+    assert source.name == name
+    assert source.shape == (8, 8, 1)
+    assert source.num_examples == 230
+    ids, values = read_all(source)
+    assert len(set(ids)) == 230
+    assert values.shape == (230, 8, 8, 1)
+    again_ids, again = read_all(open_ood(name, context)[1])
+    assert again_ids == ids
+    np.testing.assert_array_equal(again, values)
+
+
+@pytest.mark.parametrize("name", DATASETS["digits"].ood)
+@pytest.mark.parametrize("batch_size", [1, 7, 100, 1000])
+def test_batch_size_changes_nothing(context, name, batch_size):
+    batches = list(open_ood(name, context)[1].batches(batch_size))
+    assert {len(batch) for batch in batches[:-1]} <= {batch_size}
+    values = np.concatenate([batch.values for batch in batches])
+    np.testing.assert_array_equal(values, values_of(name, context))
+
+
+@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("num_examples", [1, 99, 100, 130])
+def test_asking_for_fewer_gives_the_first_of_the_same(context, name, num_examples):
+    fewer = dataclasses.replace(context, num_examples=num_examples)
+    np.testing.assert_array_equal(values_of(name, fewer), values_of(name, context)[:num_examples])
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_another_seed_gives_other_noise(context, name):
+    other = dataclasses.replace(context, seed=8)
+    assert not np.array_equal(values_of(name, other), values_of(name, context))
+
+
+def test_flips_are_those_of_the_test_images(context):
+    test = read_all(context.test)[1]
+    np.testing.assert_array_equal(values_of("hflip", context), test[:, :, ::-1])
+    np.testing.assert_array_equal(values_of("vflip", context), test[:, ::-1])
+
+
+def test_fgsm_sets_start_from_the_gaussian_set(context, ensemble):
+    start = values_of("gaussian", context)
+    step = np.float32(0.3 * 255) * np.sign(ensemble.centres[0] - start).astype(np.float32)
+    np.testing.assert_array_equal(values_of("adversarial_unclipped", context), start + step)
+    np.testing.assert_array_equal(
+        values_of("adversarial_clipped", context), (start + step).clip(0, 255)
+    )
+    towards_waic = np.sign(
+        np.mean(
+            [
+                (1 - 2 * (ensemble.log_prob(start, i) - mean))[:, None, None, None]
+                * (ensemble.centres[i] - start.astype(np.float64))
+                for mean in [np.mean([ensemble.log_prob(start, i) for i in range(3)], axis=0)]
+                for i in range(3)
+            ],
+            axis=0,
+        )
+    )
+    np.testing.assert_array_equal(
+        values_of("adversarial_waic_clipped", context),
+        (start + np.float32(0.3 * 255) * towards_waic.astype(np.float32)).clip(0, 255),
+    )
+
+
+def test_pgd_stays_near_the_noise_and_beats_one_step(context, ensemble):
+    start = values_of("gaussian", context)
+    attacked = values_of("adversarial_pgd_clipped", context)
+    assert np.abs(attacked - start).max() <= 0.3 * 255 + 1e-4
+    assert 0 <= attacked.min() <= attacked.max() <= 255
+    one_step = values_of("adversarial_clipped", context)
+    assert (ensemble.log_prob(attacked, 0) > ensemble.log_prob(one_step, 0)).all()
+
+
+def test_attacks_are_lazy_and_paid_for_once(context, ensemble):
+    source = open_ood("adversarial_clipped", context)[1]
+    assert ensemble.num_calls == 0
+    next(source.batches(10))
+    assert ensemble.num_calls == 1
+    read_all(source)
+    read_all(source)
+    assert ensemble.num_calls == 3
+
+
+def test_attacked_members_are_said():
+    assert {name: OOD_SETS[name].attacked_members for name in ATTACKS} == {
+        "adversarial_unclipped": (0,),
+        "adversarial_clipped": (0,),
+        "adversarial_pgd_clipped": (0,),
+        "adversarial_waic_clipped": None,
+    }
+    assert all(OOD_SETS[n].attacked_members is None for n in OOD_SETS if n not in ATTACKS)
+
+
+def test_only_attacks_need_an_ensemble(context):
+    alone = dataclasses.replace(context, ensemble=None)
+    for name in ("hflip", "uniform", "gaussian", "photo_patches"):
+        assert len(values_of(name, alone)) == 230
+    with pytest.raises(ValueError, match=r"`context.ensemble` must be given"):
+        open_ood("adversarial_clipped", alone)
+
+
+def test_an_attack_needs_a_log_prob(context, ensemble):
+    ensemble.outputs = {"critic": None}
+    with pytest.raises(UserError, match="a log_prob to attack; got one with critic"):
+        open_ood("adversarial_clipped", context)
+
+
+def test_an_attack_on_a_broken_member_names_the_set(context, ensemble):
+    ensemble.centres[0, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="--ood=adversarial_clipped: expected members whose"):
+        values_of("adversarial_clipped", context)
+
+
+def test_any_spec_is_a_set(context, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((300, 8, 8, 1), 9, np.uint8))
+    spec = f"npz:{tmp_path / 'a.npz'}"
+    row, source = open_ood(spec, context)
+    assert row.name == spec
+    assert row.attacked_members is None
+    assert spec in row.description
+    assert source.num_examples == 230
+    assert (read_all(source)[1] == 9).all()
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "foo:bar"])
+def test_unknown_set_lists_what_there_is(context, name):
+    with pytest.raises(UserError, match=r"one of hflip, vflip, .* or a SPEC: tfds:") as error:
+        open_ood(name, context)
+    assert error.value.argument == "--ood"
+
+
+@pytest.mark.parametrize("name", [n for n in OOD_SETS if "mnist" not in n])
+def test_tables_are_refused_by_what_needs_images_or_a_range(context, table_spec, name):
+    rows = ArraySource("rows", np.zeros((3, 2), np.float32), "rows")
+    table = dataclasses.replace(context, test=rows, input_spec=table_spec)
+    with pytest.raises(UserError, match=f"--ood={name}: expected a model of"):
+        open_ood(name, table)
+
+
+def test_another_sets_images_must_fit_the_model(context, needs_tfds):
+    needs_tfds("fashion_mnist")
+    with pytest.raises(UserError, match=r"shape \(8, 8, 1\); got shape \(28, 28, 1\)"):
+        open_ood("fashion_mnist", context)
+
+
+def test_fashion_mnist_for_a_mnist_model(context, image_spec, needs_tfds):
+    needs_tfds("fashion_mnist")
+    spec = dataclasses.replace(image_spec, shape=(28, 28, 1))
+    ids, values = read_all(
+        open_ood("fashion_mnist", dataclasses.replace(context, input_spec=spec))[1]
+    )
+    assert ids[-1] == "fashion_mnist/test/229"
+    assert values.shape == (230, 28, 28, 1)

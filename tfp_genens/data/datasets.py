@@ -1,0 +1,158 @@
+"""The registry of training sets, and how one is loaded: a new one is one row of DATASETS."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from tfp_genens.data.sources import read_all
+from tfp_genens.data.specs import open_source, scheme_of
+from tfp_genens.errors import UserError
+from tfp_genens.seeds import numpy_generator
+from tfp_genens.spec import InputSpec
+
+IMAGE_RANGE = (0.0, 255.0)
+
+_NOISE = ("uniform", "gaussian")
+_FLIPS = ("hflip", "vflip")
+_ATTACKS = (
+    "adversarial_unclipped",
+    "adversarial_clipped",
+    "adversarial_pgd_clipped",
+    "adversarial_waic_clipped",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """One set to train on.
+
+    Attributes:
+      train: SPEC of the training data, from which validation data are held out.
+      test: SPEC of the in-distribution test data.
+      ood: names in OOD_SETS, in the paper's order (Table 2).
+    """
+
+    name: str
+    train: str
+    test: str
+    ood: tuple[str, ...]
+
+
+DATASETS: dict[str, Dataset] = {
+    row.name: row
+    for row in (
+        Dataset(
+            "digits",
+            "digits:train",
+            "digits:test",
+            (*_FLIPS, *_NOISE, *_ATTACKS, "photo_patches"),
+        ),
+        Dataset(
+            "mnist",
+            "tfds:mnist:train",
+            "tfds:mnist:test",
+            ("fashion_mnist", *_NOISE, *_FLIPS, *_ATTACKS),
+        ),
+        Dataset(
+            "fashion_mnist",
+            "tfds:fashion_mnist:train",
+            "tfds:fashion_mnist:test",
+            ("mnist", *_NOISE, *_FLIPS, *_ATTACKS),
+        ),
+    )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """A training set in memory, on the raw scale, as `input_spec.dtype`.
+
+    Attributes:
+      name: the registered name or SPEC.
+      train: [num_train, *shape].
+      validation: [num_validation, *shape], held out of training; the same for all members.
+      fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes.
+    """
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+    validation_ids: tuple[str, ...]
+    input_spec: InputSpec
+    fingerprint: str
+
+
+def load_training_data(
+    dataset: str, *, validation_fraction: float, seed: int, data_dir: str | None = None
+) -> TrainingData:
+    """Loads a training set and holds out a random part of it for validation.
+
+    Args:
+      dataset: a name in DATASETS, or any SPEC.
+      validation_fraction: the part to hold out, between 0 and 1; at least one example is left in
+        either part.
+      seed: the run's seed, the same for all its members; decides what is held out.
+      data_dir: where tensorflow_datasets keeps its sets; None for its default.
+
+    Raises:
+      UserError: an unknown set; anything wrong with its data; a part left without examples.
+    """
+    if dataset in DATASETS:
+        spec = DATASETS[dataset].train
+    elif scheme_of(dataset) is not None:
+        spec = dataset
+    else:
+        expected = f"one of {', '.join(DATASETS)}, or a SPEC such as npz:PATH"
+        raise UserError("--dataset", expected, repr(dataset))
+    input_spec = _natural_input_spec(spec, data_dir)
+    ids, values = read_all(open_source(spec, input_spec, argument="--dataset", data_dir=data_dir))
+    values = values.astype(input_spec.dtype, copy=False)
+    order = numpy_generator(seed, "validation").permutation(len(values))
+    num_validation = round(validation_fraction * len(values))
+    if not 0 < num_validation < len(values):
+        raise UserError(
+            "--validation_fraction",
+            "at least one example in the training and in the validation part",
+            f"{validation_fraction} of {len(values)} examples",
+        )
+    held_out = np.sort(order[:num_validation])
+    kept = np.sort(order[num_validation:])
+    train, validation = values[kept], values[held_out]
+    return TrainingData(
+        name=dataset,
+        train=train,
+        validation=validation,
+        validation_ids=tuple(ids[i] for i in held_out),
+        input_spec=input_spec,
+        fingerprint=_fingerprint(train, validation),
+    )
+
+
+def _natural_input_spec(spec: str, data_dir: str | None) -> InputSpec:
+    """What a model of these data takes: images on the scale 0 to 255, or rows of a table."""
+    source = open_source(spec, None, argument="--dataset", data_dir=data_dir)
+    shape = tuple(source.shape)
+    if len(shape) == 3:
+        first = next(source.batches(1))
+        dtype = "uint8" if first.values.dtype == np.uint8 else "float32"
+        return InputSpec(shape, dtype, IMAGE_RANGE, "x / 255")
+    if len(shape) == 1:
+        names = source.columns or tuple(f"feature_{i}" for i in range(shape[0]))
+        return InputSpec(shape, "float32", None, "none", names)
+    raise UserError(
+        f"--dataset={spec}",
+        "images [height, width, channels] or rows [features]",
+        f"inputs of shape {shape}",
+    )
+
+
+def _fingerprint(*parts: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        little_endian = np.ascontiguousarray(part, part.dtype.newbyteorder("<"))
+        digest.update(f"{part.shape} {part.dtype.name} ".encode())
+        digest.update(little_endian.data)
+    return digest.hexdigest()

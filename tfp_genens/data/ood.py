@@ -1,0 +1,236 @@
+"""The registry of out-of-distribution sets: a new one is one row of OOD_SETS."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from tfp_genens.data import adversarial, noise, transforms
+from tfp_genens.data.adversarial import Differentiable
+from tfp_genens.data.requests import listed
+from tfp_genens.data.sources import BlockSource, Source, take
+from tfp_genens.data.specs import open_source, scheme_of, spec_forms
+from tfp_genens.errors import UserError
+from tfp_genens.spec import InputSpec
+
+ARGUMENT = "--ood"
+
+
+@dataclasses.dataclass(frozen=True)
+class OodContext:
+    """What a set may be built from.
+
+    Attributes:
+      test: in-distribution test inputs, already limited to `num_examples`.
+      input_spec: what the model takes.
+      num_examples: how many examples a set is to have (fewer where there are no more).
+      seed: of all noise.
+      ensemble: frozen members; only the adversarial sets use them.
+      data_dir: where tensorflow_datasets keeps its sets; None for its default.
+    """
+
+    test: Source
+    input_spec: InputSpec
+    num_examples: int
+    seed: int
+    ensemble: Differentiable | None = None
+    data_dir: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class OodSet:
+    """One out-of-distribution set.
+
+    Attributes:
+      description: one plain sentence for the report.
+      attacked_members: the members whose own scores the set was made to fool; None where it is
+        aimed at no single member.
+    """
+
+    name: str
+    build: Callable[[OodContext], Source]
+    description: str
+    attacked_members: tuple[int, ...] | None = None
+
+
+def _spec_set(name: str, spec: str, description: str) -> OodSet:
+    def build(context: OodContext) -> Source:
+        return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
+
+    return OodSet(name, build, description)
+
+
+def _flip_set(name: str, flip: Callable[[Source], Source], description: str) -> OodSet:
+    def build(context: OodContext) -> Source:
+        if len(context.test.shape) != 3:
+            raise _unsuitable(name, "images", context.input_spec)
+        return flip(context.test)
+
+    return OodSet(name, build, description)
+
+
+def _value_range(name: str, input_spec: InputSpec) -> tuple[float, float]:
+    if input_spec.value_range is None:
+        raise _unsuitable(name, "inputs with a value range", input_spec)
+    return input_spec.value_range
+
+
+def _noise_set(
+    name: str,
+    blocks: Callable[[tuple[int, ...], tuple[float, float], int], noise.Blocks],
+    description: str,
+) -> OodSet:
+    def build(context: OodContext) -> Source:
+        shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
+        make_block = blocks(shape, value_range, context.seed)
+        return BlockSource(name, shape, context.num_examples, make_block)
+
+    return OodSet(name, build, description)
+
+
+def _photo_patches(context: OodContext) -> Source:
+    shape = context.input_spec.shape
+    try:
+        make_block = noise.photo_patch_blocks(shape, context.seed)
+    except ValueError as e:
+        raise _unsuitable("photo_patches", "grey or colour images", context.input_spec) from e
+    return BlockSource("photo_patches", shape, context.num_examples, make_block)
+
+
+def _attack_set(
+    name: str,
+    gradient: Callable[[Differentiable], adversarial.Gradient],
+    description: str,
+    *,
+    clipped: bool,
+    steps: int = 1,
+    eps: float = adversarial.PAPER_EPS,
+    step_size: float = adversarial.PAPER_EPS,
+    attacked_members: tuple[int, ...] | None = None,
+) -> OodSet:
+    """Gaussian noise, the same as the set "gaussian", after `steps` sign steps up a gradient.
+
+    `eps` and `step_size` are fractions of the value range.
+    """
+
+    def build(context: OodContext) -> Source:
+        ensemble = context.ensemble
+        if ensemble is None:
+            raise ValueError(f"`context.ensemble` must be given for {name}; got None.")
+        if "log_prob" not in ensemble.outputs:
+            got = f"one with {listed(ensemble.outputs)}"
+            raise UserError(f"{ARGUMENT}={name}", "a model that has a log_prob to attack", got)
+        shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
+        width = value_range[1] - value_range[0]
+        slope = gradient(ensemble)
+
+        def attack(values: np.ndarray) -> np.ndarray:
+            try:
+                return adversarial.pgd(
+                    values,
+                    slope,
+                    eps * width,
+                    steps=steps,
+                    step_size=step_size * width,
+                    clip_to=value_range if clipped else None,
+                )
+            except FloatingPointError as e:
+                raise UserError(
+                    f"{ARGUMENT}={name}", "members whose gradients are finite", "NaN or infinity"
+                ) from e
+
+        noise_blocks = noise.gaussian_blocks(shape, value_range, context.seed)
+        make_block = adversarial.attacked_blocks(noise_blocks, attack)
+        return BlockSource(name, shape, context.num_examples, make_block, keep=True)
+
+    return OodSet(name, build, description, attacked_members)
+
+
+def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
+    got = f"inputs of shape {input_spec.shape} and range {input_spec.value_range}"
+    return UserError(f"{ARGUMENT}={name}", f"a model of {expected}", got)
+
+
+OOD_SETS: dict[str, OodSet] = {
+    row.name: row
+    for row in (
+        _flip_set("hflip", transforms.hflip, "Test images mirrored left to right."),
+        _flip_set("vflip", transforms.vflip, "Test images turned upside down."),
+        _noise_set(
+            "uniform",
+            noise.uniform_blocks,
+            "Every pixel drawn independently and uniformly from the valid range.",
+        ),
+        _noise_set(
+            "gaussian",
+            noise.gaussian_blocks,
+            "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
+        ),
+        OodSet(
+            "photo_patches",
+            _photo_patches,
+            "Small patches of two photographs (china.jpg and flower.jpg of scikit-learn).",
+        ),
+        _spec_set("mnist", "tfds:mnist:test", "MNIST's test images: handwritten digits."),
+        _spec_set(
+            "fashion_mnist",
+            "tfds:fashion_mnist:test",
+            "Fashion-MNIST's test images: grey pictures of clothes.",
+        ),
+        _attack_set(
+            "adversarial_unclipped",
+            adversarial.member_gradient,
+            "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
+            "log_prob, left outside the valid range where it lands there.",
+            clipped=False,
+            attacked_members=(0,),
+        ),
+        _attack_set(
+            "adversarial_clipped",
+            adversarial.member_gradient,
+            "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
+            "log_prob, then clipped to the valid range.",
+            clipped=True,
+            attacked_members=(0,),
+        ),
+        _attack_set(
+            "adversarial_pgd_clipped",
+            adversarial.member_gradient,
+            "Gaussian noise moved ten smaller steps up the gradient of member 0's log_prob, kept "
+            "within 0.3 of the range of where it began and within the valid range.",
+            clipped=True,
+            steps=10,
+            step_size=adversarial.PAPER_EPS / 4,
+            attacked_members=(0,),
+        ),
+        _attack_set(
+            "adversarial_waic_clipped",
+            adversarial.waic_gradient,
+            "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
+            "ensemble's WAIC, then clipped to the valid range.",
+            clipped=True,
+        ),
+    )
+}
+
+
+def open_ood(name_or_spec: str, context: OodContext) -> tuple[OodSet, Source]:
+    """Opens a registered set, or any SPEC, limited to `context.num_examples`.
+
+    Returns:
+      The row of OOD_SETS (for a SPEC, one named after it) and its examples.
+
+    Raises:
+      UserError: neither a registered name nor a SPEC; a set that does not suit the model or cannot
+        be had on this machine.
+    """
+    if name_or_spec in OOD_SETS:
+        row = OOD_SETS[name_or_spec]
+    elif scheme_of(name_or_spec) is not None:
+        row = _spec_set(name_or_spec, name_or_spec, f"Inputs read from {name_or_spec}.")
+    else:
+        expected = f"one of {', '.join(OOD_SETS)}, or a SPEC: {spec_forms()}"
+        raise UserError(ARGUMENT, expected, repr(name_or_spec))
+    return row, take(row.build(context), context.num_examples)

@@ -1,0 +1,56 @@
+"""Images turned over, lazily."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from tfp_genens.data.sources import Batch, Source
+
+HEIGHT_AXIS, WIDTH_AXIS = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Flipped:
+    """A source of images with one axis reversed; ids stay those of the images that were flipped.
+
+    Attributes:
+      axis: HEIGHT_AXIS (upside down) or WIDTH_AXIS (mirrored), of the event.
+
+    Raises:
+      ValueError: the source does not hold images [height, width, channels].
+    """
+
+    source: Source
+    axis: int
+    name: str
+
+    def __post_init__(self):
+        if len(self.source.shape) != 3 or self.axis not in (HEIGHT_AXIS, WIDTH_AXIS):
+            raise ValueError(
+                "`source` must hold images and `axis` be 0 or 1; "
+                f"got shape {self.source.shape} and axis {self.axis}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    def num_examples(self) -> int | None:
+        return self.source.num_examples
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        reverse = [slice(None)] * (self.axis + 1) + [slice(None, None, -1)]
+        for batch in self.source.batches(batch_size):
+            yield Batch(batch.example_ids, batch.values[tuple(reverse)])
+
+
+def hflip(source: Source, name: str = "hflip") -> Flipped:
+    """Images mirrored left to right."""
+    return Flipped(source, WIDTH_AXIS, name)
+
+
+def vflip(source: Source, name: str = "vflip") -> Flipped:
+    """Images upside down."""
+    return Flipped(source, HEIGHT_AXIS, name)
