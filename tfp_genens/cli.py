@@ -7,6 +7,7 @@ code cannot read them and several mains can run in one process.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import sys
 import textwrap
@@ -58,7 +59,7 @@ def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any
     try:
         rest = values(list(argv))
     except flags.UnrecognizedFlagError as e:
-        raise UserError(f"--{e.flagname}", _known(e, options), "an unknown flag") from e
+        raise UserError(f"--{e.flagname}", _known(e.flagname, options), "an unknown flag") from e
     except flags.IllegalFlagValueError as e:
         match = re.match(r"flag --(\w+)=(.*?): ", str(e), re.DOTALL)
         if match is None:
@@ -77,10 +78,11 @@ def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any
     }
 
 
-def _known(error: flags.UnrecognizedFlagError, options: Mapping[str, Any]) -> str:
-    if error.suggestions:
-        return "a known flag (did you mean " + ", ".join(f"--{s}" for s in error.suggestions) + "?)"
-    return "one of " + ", ".join(f"--{name}" for name in sorted(options))
+def _known(name: str, options: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, options)
+    if close:
+        return "a known flag (did you mean " + ", ".join(f"--{c}" for c in close) + "?)"
+    return "one of " + ", ".join(f"--{option}" for option in sorted(options))
 
 
 def usage(description: str, classes: Sequence[type[Config]]) -> str:

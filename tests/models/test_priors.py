@@ -64,7 +64,7 @@ def test_far_codes_are_finite_and_ever_less_likely(name, factor):
     for variable in prior.trainable_variables:
         variable.assign(factor * variable)
     direction = np.random.default_rng(0).normal(size=(20, 16))
-    distances = [1e3, 1e4, 1e5, 1e6, 1e9]
+    distances = [1e6, 1e7, 1e8, 1e9]
     log_prob = np.stack(
         [prior.log_prob(tf.constant(d * direction, tf.float32)).numpy() for d in distances]
     )

@@ -109,7 +109,8 @@ class TestImportanceWeightedBound:
         networks = LinearGaussianNetworks(np.array([[2.0], [0.5]]), 0.7, spread=1.0)
         x = np.array([[1.0, -0.3], [0.2, 0.9]], np.float32)
         spec = InputSpec((2, 1, 1), "float32", None, "none")
-        scores = FrozenVae(networks, spec).serving_default(tf.constant(x.reshape(2, 2, 1, 1)), SEED)
+        frozen = FrozenVae(networks, spec)
+        scores = frozen.serving_default(tf.constant(x.reshape(2, 2, 1, 1)), SEED)
         exact = networks.marginal.logpdf(x)
         np.testing.assert_allclose(scores["log_prob"], exact, atol=1e-5)
         np.testing.assert_allclose(scores["elbo"], exact, atol=1e-5)
@@ -142,7 +143,8 @@ class TestFrozen:
         for i in range(len(images)):
             alone = frozen.serving_default(tf.constant(images[i : i + 1]), SEED)
             for name, values in together.items():
-                np.testing.assert_allclose(alone[name][0], values[i], rtol=2e-6)
+                # A rate near zero is a difference of float32 terms of a few nats each.
+                np.testing.assert_allclose(alone[name][0], values[i], rtol=2e-6, atol=2e-6)
 
     def test_rate_alone_is_the_same_rate_and_never_decodes(self, frozen, images):
         everything = frozen.serving_default(tf.constant(images), SEED)["rate"]

@@ -1,0 +1,113 @@
+"""Command lines: what is given, what is refused, and with which words."""
+
+import dataclasses
+
+import pytest
+
+from tfp_genens import cli
+from tfp_genens.config import Config, option
+from tfp_genens.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class First(Config):
+    beta: float = option(1.0, "a weight", minimum=0)
+    steps: int = option(10, "a number")
+    names: tuple[str, ...] | None = option(None, "names")
+
+
+@dataclasses.dataclass(frozen=True)
+class Second(Config):
+    steps: int = option(20, "a number")
+    fast: bool = option(False, "a switch")
+
+
+def parse(*args):
+    return cli.parse(["prog", *args], [First, Second])
+
+
+def test_only_what_is_given_is_returned():
+    assert parse() == {}
+    assert parse("--beta=0.5", "--names=a,b", "--fast") == {
+        "beta": 0.5,
+        "names": ("a", "b"),
+        "fast": True,
+    }
+    assert parse("--nofast") == {"fast": False}
+
+
+def test_a_flag_of_two_classes_is_one_flag():
+    assert parse("--steps=3") == {"steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--bta=1"], r"^--bta: expected a known flag \(did you mean --beta\?\)"),
+        (["--zzz"], r"^--zzz: expected one of --beta, --fast"),
+        (["--beta=x"], r"^--beta: expected a number of at least 0; got 'x'"),
+        (["--steps=1.5"], r"^--steps: expected an integer; got '1.5'"),
+        (["stray"], r"got 'stray'"),
+        (["--flagfile=/does/not/exist.cfg"], "exist.cfg"),
+        (["--beta"], "beta"),
+    ],
+)
+def test_mistakes_are_named(args, message):
+    with pytest.raises(UserError, match=message):
+        parse(*args)
+
+
+def test_flagfiles_are_read_and_later_flags_win(tmp_path):
+    flagfile = tmp_path / "x.cfg"
+    flagfile.write_text("# a comment\n--beta=0.25\n\n--steps=7\n")
+    assert parse(f"--flagfile={flagfile}", "--steps=8") == {"beta": 0.25, "steps": 8}
+
+
+def test_parsing_leaves_no_global_flags():
+    from absl import flags
+
+    parse("--beta=1")
+    assert "beta" not in flags.FLAGS
+
+
+@pytest.mark.parametrize(
+    ("function", "code"), [(lambda _: None, 0), (lambda _: 3, 3), (lambda v: v["missing"], None)]
+)
+def test_exit_codes(monkeypatch, function, code):
+    monkeypatch.setattr("sys.argv", ["prog"])
+    if code is None:  # a programming error keeps its traceback
+        with pytest.raises(KeyError):
+            cli.run("about", [First], function)
+        return
+    with pytest.raises(SystemExit) as e:
+        cli.run("about", [First], function)
+    assert e.value.code == code
+
+
+def test_user_errors_are_one_line_and_exit_code_two(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["prog", "--steps=x"])
+    with pytest.raises(SystemExit) as e:
+        cli.run("about", [First], lambda _: 0)
+    assert e.value.code == 2
+    assert capsys.readouterr().err == "error: --steps: expected an integer; got 'x'\n"
+
+
+def test_interrupts_exit_with_130(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["prog"])
+    with pytest.raises(SystemExit) as e:
+        cli.run("about", [First], interrupted)
+    assert e.value.code == 130
+
+
+def test_help_lists_every_flag(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["prog", "--help"])
+    with pytest.raises(SystemExit) as e:
+        cli.run("What it is for.", [First, Second], lambda _: 0)
+    assert e.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith("What it is for.")
+    for name in ("beta", "steps", "names", "fast", "flagfile"):
+        assert f"--{name}=" in out
