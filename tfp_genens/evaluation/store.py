@@ -33,7 +33,7 @@ from tfp_genens.spec import HIGHER_IS_NORMAL
 
 IN_DISTRIBUTION = "in_distribution"
 NUM_FIRST = 12
-NUM_EXTREME = 10
+NUM_EXTREME = 10  # at either end; no figure shows more
 
 
 def safe_name(name: str) -> str:
@@ -171,12 +171,9 @@ class Store:
         if score is not None:
             ranked = scores.frame[score].to_numpy(np.float64)
             sign = 1.0 if scores.ensemble_scores[score].direction == HIGHER_IS_NORMAL else -1.0
-            # NaN sorts last, as if most normal, as the metrics count it for an OoD input.
-            order = np.argsort(sign * ranked, kind="stable")
-            for end, chosen in (
-                ("least", order[:NUM_EXTREME]),
-                ("most", order[::-1][:NUM_EXTREME]),
-            ):
+            # NaN sorts last at both ends: it is neither.
+            for end, sign_at_end in (("least", sign), ("most", -sign)):
+                chosen = np.argsort(sign_at_end * ranked, kind="stable")[:NUM_EXTREME]
                 arrays[f"{end}_normal"] = values[chosen]
                 arrays[f"{end}_normal_score"] = ranked[chosen]
         write_arrays(self.examples_path(name), arrays)

@@ -263,8 +263,10 @@ class VaeLearner(Learner):
         self._config = config
         self._input_spec = input_spec
         self.networks = VaeNetworks(config, input_spec, config.precision, seed)
+        # The legacy class applies its update in one fused operation a variable.
         self.optimizer = tf_keras.optimizers.legacy.Adam(
-            tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps)
+            tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps),
+            epsilon=1e-8,
         )
         self.optimizer._create_all_weights(self.networks.trainable_variables)
 

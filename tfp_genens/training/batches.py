@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-NUM_ROUNDS = 4  # of the block cipher behind the shuffle; TensorFlow's own default
+NUM_ROUNDS = 8  # of the block cipher behind the shuffle
 
 
 class ShuffledBatches:
@@ -23,22 +23,28 @@ class ShuffledBatches:
         self._examples = tf.constant(examples)
         self._num_examples = len(examples)
         self._batch_size = batch_size
+        self._epochs_a_batch = (batch_size - 1) // len(examples) + 2
         self._seed = tf.constant(seed, tf.int32)
 
     def indices(self, number: tf.Tensor) -> tf.Tensor:
         """Positions of the examples of batch `number` (int64 []), int64 [batch_size]."""
         first = tf.cast(number, tf.int64) * self._batch_size
         position = first + tf.range(self._batch_size, dtype=tf.int64)
-        epoch = tf.cast(position // self._num_examples, tf.int32)
-        seeds = tf.concat(
-            [tf.tile(self._seed[tf.newaxis], [self._batch_size, 1]), epoch[:, tf.newaxis]], axis=1
+        first_epoch = first // self._num_examples
+        epoch_seeds = tf.stack(
+            [self._epoch_seed(first_epoch + i) for i in range(self._epochs_a_batch)]
         )
         return tf.raw_ops.RandomIndexShuffle(
             index=position % self._num_examples,
-            seed=seeds,
+            seed=tf.gather(epoch_seeds, position // self._num_examples - first_epoch),
             max_index=tf.constant(self._num_examples - 1, tf.int64),
             rounds=NUM_ROUNDS,
         )
+
+    def _epoch_seed(self, epoch: tf.Tensor) -> tf.Tensor:
+        """int32 [3]. Hashed, because the cipher makes too little of seeds that differ by one."""
+        seed = tf.random.experimental.stateless_fold_in(self._seed, epoch)
+        return tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.int32)
 
     def __call__(self, number: tf.Tensor) -> tf.Tensor:
         """Batch `number`, [batch_size, *event_shape]."""

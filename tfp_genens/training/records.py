@@ -23,6 +23,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, columns: Sequence[str], resume_step: int):
         self._columns = list(columns)
+        path.parent.mkdir(parents=True, exist_ok=True)
         rows = []
         if path.exists():
             with open(path, newline="") as file:

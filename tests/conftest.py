@@ -1,0 +1,42 @@
+"""A tiny trained run on the digits, made once a test process."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import shutil
+
+import pytest
+
+TINY_FLAGS = {
+    "dataset": "digits",
+    "train_steps": 30,
+    "base_depth": 4,
+    "latent_size": 2,
+    "prior": "normal",
+    "train_samples": 1,
+    "num_members": 2,
+    "checkpoint_secs": 0.0,
+    "validation_fraction": 0.1,
+}
+
+
+def train_tiny(run_dir, **flags) -> int:
+    """Trains a run of seconds in this process; returns the exit code."""
+    from tfp_genens.train import train
+
+    return train({**TINY_FLAGS, **flags, "run_dir": str(run_dir)})
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory):
+    """A finished two-member run; tests must not change it (see `run_copy`)."""
+    run_dir = tmp_path_factory.mktemp("trained") / "run"
+    assert train_tiny(run_dir) == 0
+    return run_dir
+
+
+@pytest.fixture
+def run_copy(trained_run, tmp_path):
+    """A copy of the trained run, to be damaged at will."""
+    return shutil.copytree(trained_run, tmp_path / "run")

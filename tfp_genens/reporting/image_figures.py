@@ -1,0 +1,152 @@
+"""Figures of inputs: the sets, what ranks first and last, reconstructions, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.patches import Patch
+
+from tfp_genens.evaluation import labels
+from tfp_genens.evaluation.rows import ranking_score
+from tfp_genens.reporting import layout
+from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD_COLOR, Page
+from tfp_genens.spec import HIGHER_IS_NORMAL
+
+NUM_EXTREME = 10
+
+
+def extremes(evaluation: Evaluation) -> Iterator[Page]:
+    """What the ranking score takes for most and least normal, in-distribution and OoD mixed."""
+    shown = [
+        s for s in (evaluation.in_distribution, *evaluation.ood) if "most_normal" in s.examples
+    ]
+    if not evaluation.has_images or len(shown) != 1 + len(evaluation.ood):
+        return
+    score = ranking_score(evaluation.in_distribution.scores)
+    if score is None:
+        return
+    sign = 1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else -1.0
+    title = f"Most and least normal inputs by {labels.score(score)}"
+    for suffix, group in layout.groups(evaluation.ood):
+        rows = []
+        for ood in group:
+            blocks = []
+            for end, order in (("least", sign), ("most", -sign)):
+                sides = ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR))
+                images = np.concatenate(
+                    [to_rgb(side.examples[f"{end}_normal"], evaluation) for side, _ in sides]
+                )
+                values = np.concatenate([side.examples[f"{end}_normal_score"] for side, _ in sides])
+                colors = [
+                    color for side, color in sides for _ in side.examples[f"{end}_normal_score"]
+                ]
+                # NaN sorts last at both ends: it is neither.
+                chosen = np.argsort(order * values, kind="stable")[:NUM_EXTREME]
+                blocks.append(
+                    layout.strip([images[k] for k in chosen], [colors[k] for k in chosen])
+                )
+            rows.append((ood.label, blocks))
+        figure = layout.strips(title, rows, ("least normal first", "most normal first"))
+        layout.legend(
+            figure,
+            [
+                Patch(color=IN_COLOR, label=evaluation.in_distribution.label),
+                Patch(color=OOD_COLOR, label="OoD set"),
+            ],
+        )
+        yield Page(
+            f"extremes{suffix}",
+            title,
+            f"Each line mixes the in-distribution test inputs with one OoD set and shows the "
+            f"{NUM_EXTREME} least (left) and most (right) normal of the mix by "
+            f"{labels.score(score)}; the frame says where an input came from. A good score frames "
+            "the left side vermilion and the right side blue.",
+            figure,
+        )
+
+
+def first_inputs(evaluation: Evaluation) -> Iterator[Page]:
+    """What each set looks like."""
+    if not evaluation.has_images:
+        return
+    title = "The sets: their first inputs"
+    everyone = (evaluation.in_distribution, *evaluation.ood)
+    for suffix, group in layout.groups(everyone, MAX_PANELS + 1):
+        rows = [
+            (
+                shown.label,
+                [
+                    layout.strip(
+                        list(to_rgb(shown.examples["first"], evaluation)),
+                        IN_COLOR if shown is evaluation.in_distribution else OOD_COLOR,
+                    )
+                ],
+            )
+            for shown in group
+        ]
+        yield Page(
+            f"sets{suffix}",
+            title,
+            "The first inputs of each set as they were scored; values outside the valid range, "
+            "which adversarial noise without clipping has, are shown clipped.",
+            layout.strips(title, rows),
+        )
+
+
+def reconstructions(evaluation: Evaluation) -> Iterator[Page]:
+    """Inputs beside what a member makes of them (paper, Figure 3)."""
+    shown = [
+        s for s in (evaluation.in_distribution, *evaluation.ood) if "reconstructions" in s.examples
+    ]
+    if not evaluation.has_images or not shown:
+        return
+    title = "Inputs and their reconstructions"
+    for suffix, group in layout.groups(shown, MAX_PANELS + 1):
+        rows = []
+        for s in group:
+            color = IN_COLOR if s is evaluation.in_distribution else OOD_COLOR
+            rows.append(
+                (
+                    s.label,
+                    [
+                        layout.strip(list(to_rgb(s.examples["first"], evaluation)), color),
+                        layout.strip(
+                            list(to_rgb(s.examples["reconstructions"], evaluation)), color
+                        ),
+                    ],
+                )
+            )
+        yield Page(
+            f"reconstructions{suffix}",
+            title,
+            "Inputs (left) and what member 0 makes of them (right), in the same order.",
+            layout.strips(title, rows, ("inputs", "reconstructions by member 0")),
+        )
+
+
+def model_samples(evaluation: Evaluation) -> Iterator[Page]:
+    """Draws from the members."""
+    samples = evaluation.model_samples
+    if samples is None or samples.ndim != 5 or samples.shape[-1] not in (1, 3):
+        return
+    title = "Samples from the members"
+    rows = [
+        (f"member {m}", [layout.strip(list(to_rgb(images, evaluation)), NEUTRAL_COLOR)])
+        for m, images in enumerate(samples)
+    ]
+    yield Page(
+        "model_samples",
+        title,
+        "Images drawn from each member: what it takes the training data to look like.",
+        layout.strips(title, rows[:MAX_PANELS]),
+    )
+
+
+def to_rgb(images: np.ndarray, evaluation: Evaluation) -> np.ndarray:
+    """Raw inputs [num, height, width, 1 or 3] as float [num, height, width, 3] in [0, 1]."""
+    low, high = evaluation.document["value_range"] or (0.0, 255.0)
+    scaled = np.clip((np.asarray(images, np.float64) - low) / (high - low), 0.0, 1.0)
+    scaled = np.nan_to_num(scaled, nan=0.0)
+    return np.repeat(scaled, 3, axis=-1) if scaled.shape[-1] == 1 else scaled

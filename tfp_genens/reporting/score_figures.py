@@ -1,0 +1,324 @@
+"""Figures of scores: histograms, ROC curves, rate against distortion, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+from scipy import stats
+
+from tfp_genens.evaluation import labels, metrics
+from tfp_genens.reporting import layout
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.layout import IN_COLOR, NEUTRAL_COLOR, OOD_COLOR, WIDTH, Page
+from tfp_genens.spec import HIGHER_IS_NORMAL
+
+# Colour, line and width; later ones are drawn on top and are thinner, so that equal curves show.
+SCORE_STYLES: tuple[tuple[str, Any, float], ...] = (
+    ("#009E73", "-", 1.8),
+    ("#E69F00", "-", 3.2),
+    ("#000000", "--", 1.4),
+    ("#CC79A7", ":", 1.4),
+)
+MAX_SCORES = len(SCORE_STYLES)
+NUM_BINS = 48
+
+
+def robust_range(in_values: np.ndarray, ood_values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """A range that shows the in-distribution scores well, however far the others lie.
+
+    The central 99 % of in-distribution scores, widened towards the OoD scores' central 99 % by at
+    most twice its own width on either side.
+    """
+
+    def central(values: np.ndarray) -> tuple[float, float]:
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            return np.nan, np.nan
+        low, high = np.quantile(finite, [0.005, 0.995])
+        return float(low), float(high)
+
+    low, high = central(in_values)
+    ends = np.array([central(values) for values in ood_values]).reshape(-1, 2)
+    if not np.isfinite(low):
+        finite = ends[np.isfinite(ends).all(axis=1)]
+        low, high = (finite[:, 0].min(), finite[:, 1].max()) if len(finite) else (0.0, 1.0)
+    width = (high - low) or max(abs(high), 1.0)
+    lowest = np.fmin.reduce([low, *ends[:, 0]])
+    highest = np.fmax.reduce([high, *ends[:, 1]])
+    margin = 0.02 * width
+    return (
+        float(max(lowest, low - 2 * width) - margin),
+        float(min(highest, high + 2 * width) + margin),
+    )
+
+
+def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Share of inputs in each bin; what lies outside goes into the outer bins, NaN into none."""
+    clipped = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
+    return np.histogram(clipped, edges)[0] / len(values)
+
+
+def histograms(evaluation: Evaluation) -> Iterator[Page]:
+    """Distributions of each main score, in-distribution against every OoD set."""
+    for score in _main_scores(evaluation):
+        spec = evaluation.spec(score)
+        of = "of one member" if score in evaluation.in_distribution.scores.member_scores else ""
+        edges = np.linspace(
+            *robust_range(
+                evaluation.in_distribution.values(score), [s.values(score) for s in evaluation.ood]
+            ),
+            NUM_BINS + 1,
+        )
+        for suffix, group in layout.groups(evaluation.ood):
+            title = f"{labels.score(score)}: in-distribution against each OoD set"
+            figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
+            # In-distribution peaks decide the height; taller bars are cut and their height said.
+            members = {s.member for s in group}
+            top = 1.6 * max(
+                histogram(evaluation.in_distribution.values(score, m), edges).max() for m in members
+            )
+            for ax, ood in zip(axes, group, strict=True):
+                _histogram_panel(ax, evaluation, ood, score, edges, top)
+            toward = "right" if spec.direction == HIGHER_IS_NORMAL else "left"
+            layout.outer_labels(
+                figure,
+                f"{labels.score(score)} [{spec.unit}] (more normal to the {toward})",
+                "share of inputs per bin",
+            )
+            layout.legend(
+                figure,
+                [
+                    Patch(color=IN_COLOR, alpha=0.55, label=evaluation.in_distribution.label),
+                    Patch(color=OOD_COLOR, alpha=0.55, label="OoD set"),
+                ],
+            )
+            yield Page(
+                f"histograms_{score}{suffix}",
+                title,
+                f"Distribution of {labels.score(score)} {of} on each set, in equal bins. The "
+                "outermost bins also hold everything beyond them (said in the panel from 1 % on); "
+                "bars taller than the frame are cut, with their height beside them.".replace(
+                    "  ", " "
+                ),
+                figure,
+            )
+
+
+def _histogram_panel(
+    ax: Axes,
+    evaluation: Evaluation,
+    ood: EvaluatedSet,
+    score: str,
+    edges: np.ndarray,
+    top: float,
+) -> None:
+    notes = []
+    for values, color in (
+        (evaluation.in_distribution.values(score, ood.member), IN_COLOR),
+        (ood.values(score), OOD_COLOR),
+    ):
+        shares = histogram(values, edges)
+        ax.stairs(shares, edges, fill=True, color=color, alpha=0.45, linewidth=0)
+        ax.stairs(shares, edges, color=color, linewidth=1.0)
+        peak = int(shares.argmax())
+        if shares[peak] > top:
+            near_right = peak > NUM_BINS / 2
+            ax.annotate(
+                f"{shares[peak]:.0%}",
+                (edges[peak] if near_right else edges[peak + 1], top),
+                xytext=(-2 if near_right else 2, -2),
+                textcoords="offset points",
+                ha="right" if near_right else "left",
+                va="top",
+                color=color,
+                fontsize=8,
+            )
+        below, above = np.mean(values < edges[0]), np.mean(values > edges[-1])
+        name = "OoD" if color == OOD_COLOR else "in-dist."
+        for share, side in ((below, "below"), (above, "above")):
+            if share >= 0.01:
+                notes.append((f"{share:.0%} of {name} {side} the axis", color))
+        if np.isnan(values).any():
+            notes.append((f"{np.isnan(values).sum()} {name} NaN", color))
+    for k, (note, color) in enumerate(notes):
+        ax.text(
+            0.5,
+            0.97 - 0.1 * k,
+            note,
+            transform=ax.transAxes,
+            color=color,
+            fontsize=7.5,
+            ha="center",
+            va="top",
+        )
+    ax.set_ylim(0, top)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    layout.title(ax, ood, f"AUROC {evaluation.row(ood.name, score)['auroc']:.1f}")
+
+
+def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
+    """ROC curves of the main scores for every OoD set."""
+    scores = _main_scores(evaluation)
+    num_in = len(evaluation.in_distribution.scores.frame)
+    grid = np.geomspace(1.0 / num_in, 1.0, 200)
+    for suffix, group in layout.groups(evaluation.ood):
+        title = "ROC curves"
+        figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
+        for ax, ood in zip(axes, group, strict=True):
+            ax.plot(grid, grid, color=NEUTRAL_COLOR, linewidth=0.8, linestyle=":")
+            for score, (color, line, width) in zip(scores, SCORE_STYLES, strict=False):
+                curve = mean_roc(evaluation, ood, score, grid)
+                ax.plot(grid, curve, color=color, linestyle=line, linewidth=width)
+            ax.set_xscale("log")
+            ax.set_xlim(grid[0], 1.0)
+            ax.set_ylim(-0.02, 1.02)
+            ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+            ax.grid(color="#dddddd", linewidth=0.5)
+            layout.title(ax, ood)
+        layout.outer_labels(
+            figure,
+            "false alarms: share of in-distribution inputs flagged (logarithmic)",
+            "share of OoD inputs flagged",
+        )
+        handles = [
+            Line2D([], [], color=color, linestyle=line, linewidth=width, label=labels.score(score))
+            for score, (color, line, width) in zip(scores, SCORE_STYLES, strict=False)
+        ]
+        layout.legend(
+            figure, [*handles, Line2D([], [], color=NEUTRAL_COLOR, linestyle=":", label="chance")]
+        )
+        yield Page(
+            f"roc{suffix}",
+            title,
+            "Single-model scores: mean of the members' curves at each rate of false alarms (the "
+            f"attacked member's alone where a set attacks one). {num_in:,} in-distribution inputs, "
+            "so rates below the left end cannot be told.",
+            figure,
+        )
+
+
+def mean_roc(evaluation: Evaluation, ood: EvaluatedSet, score: str, grid: np.ndarray) -> np.ndarray:
+    """True-positive rate at each false-positive rate of `grid`, mean over the members in use."""
+    curves = []
+    is_member_score = score in ood.scores.member_scores
+    members = evaluation.row(ood.name, score)["members_used"] if is_member_score else [0]
+    for member in members:
+        fpr, tpr = metrics.roc_curve(
+            evaluation.in_distribution.values(score, member),
+            ood.values(score, member),
+            evaluation.spec(score).direction,
+        )
+        curves.append(np.interp(grid, fpr, tpr))
+    return np.mean(curves, axis=0)
+
+
+def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
+    """Rate against distortion of every input (paper, Figure 3); VAEs only."""
+    pair = ("rate", "distortion")
+    if not all(score in evaluation.in_distribution.scores.member_scores for score in pair):
+        return
+    ranges = [
+        robust_range(
+            evaluation.in_distribution.values(score), [s.values(score) for s in evaluation.ood]
+        )
+        for score in pair
+    ]
+    title = "Rate and distortion of each input"
+    for suffix, group in layout.groups(evaluation.ood):
+        figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
+        for ax, ood in zip(axes, group, strict=True):
+            outside = np.zeros(len(ood.scores.frame), dtype=bool)
+            for shown, color in ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR)):
+                points = np.stack([shown.values(score, ood.member) for score in pair])
+                inside = [np.clip(p, *r) for p, r in zip(points, ranges, strict=True)]
+                if shown is ood:
+                    outside = np.any(~(points == inside), axis=0)
+                ax.scatter(
+                    inside[0],
+                    inside[1],
+                    s=5,
+                    color=color,
+                    alpha=0.35,
+                    linewidth=0,
+                    clip_on=False,
+                    rasterized=True,
+                )
+            ax.set_xlim(*ranges[0])
+            ax.set_ylim(*ranges[1])
+            share = outside.mean()
+            layout.title(ax, ood, f"{share:.0%} at the frame" if share >= 0.005 else "")
+        units = [evaluation.spec(score).unit for score in pair]
+        layout.outer_labels(figure, f"rate [{units[0]}]", f"distortion [{units[1]}]")
+        layout.legend(
+            figure,
+            [
+                Line2D([], [], color=color, marker="o", linestyle="", markersize=4, label=label)
+                for color, label in (
+                    (IN_COLOR, evaluation.in_distribution.label),
+                    (OOD_COLOR, "OoD set"),
+                )
+            ],
+        )
+        yield Page(
+            f"rate_distortion{suffix}",
+            title,
+            "One member (the attacked one where a set attacks one). OoD inputs that lie outside "
+            "the axes, or whose score is not a number, are counted in the title; those outside "
+            "are drawn at the frame.",
+            figure,
+        )
+
+
+def calibration(evaluation: Evaluation) -> Iterator[Page]:
+    """False alarms on in-distribution inputs against the rate asked for."""
+    if "p_value" not in evaluation.in_distribution.scores.frame:
+        return
+    p_values = evaluation.in_distribution.scores.frame["p_value"].to_numpy(np.float64)
+    num_in = len(p_values)
+    alphas = np.geomspace(max(1e-3, 1.0 / num_in), 1.0, 200)
+    # A p-value that is NaN flags nothing.
+    flagged = (p_values[None, :] <= alphas[:, None]).mean(axis=1)
+    title = "Calibration"
+    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    ax = figure.subplots()
+    band = stats.binom.ppf([[0.025], [0.975]], num_in, alphas) / num_in
+    ax.fill_between(alphas, *band, color="#cccccc", alpha=0.6, linewidth=0)
+    ax.plot(alphas, alphas, color="#666666", linestyle=":")
+    ax.plot(alphas, flagged, color=IN_COLOR, linewidth=1.8)
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlim=(alphas[0], 1),
+        ylim=(alphas[0] / 2, 1.3),
+        xlabel="alpha: rate of false alarms asked for",
+        ylabel=f"share of {evaluation.in_distribution.label} flagged",
+    )
+    ax.grid(color="#dddddd", linewidth=0.5)
+    handles = [
+        Line2D([], [], color=IN_COLOR, label="found"),
+        Line2D([], [], color="#666666", linestyle=":", label="asked for"),
+        Patch(color="#cccccc", alpha=0.6, label="95 % of samples"),
+    ]
+    # Both curves rise from the lower left to the upper right.
+    ax.legend(handles=handles, loc="lower right")
+    yield Page(
+        "calibration",
+        title,
+        f"Share of {num_in:,} in-distribution inputs with p-value <= alpha. The band holds 95 % of "
+        "what samples of this size would show if p-values were uniform.",
+        figure,
+    )
+
+
+def _main_scores(evaluation: Evaluation) -> list[str]:
+    return list(evaluation.document["main_scores"])[:MAX_SCORES]
