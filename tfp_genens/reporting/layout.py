@@ -39,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "figure.titleweight": "bold",
     "legend.frameon": False,
     "image.interpolation": "nearest",
+    "text.parse_math": False,  # Names of sets are the user's, and may hold a "$".
 }
 
 

@@ -81,9 +81,10 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
             figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
             # In-distribution peaks decide the height; taller bars are cut and their height said.
             members = {s.member for s in group}
-            top = 1.6 * max(
+            peak = max(
                 histogram(evaluation.in_distribution.values(score, m), edges).max() for m in members
             )
+            top = 1.6 * peak or 1.0
             for ax, ood in zip(axes, group, strict=True):
                 _histogram_panel(ax, evaluation, ood, score, edges, top)
             toward = "right" if spec.direction == HIGHER_IS_NORMAL else "left"
