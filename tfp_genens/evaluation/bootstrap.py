@@ -29,8 +29,10 @@ def bootstrap_intervals(
 
     What the interval does not cover: it treats the members as given. How much a metric would move
     with other members (another seed, another training run) is not in it, nor is any shift between
-    these inputs and the ones a user will meet. Where a metric is exactly 0 or 1 the interval
-    has no width, which says that the sample holds no counter-example, not that none exists.
+    these inputs and the ones a user will meet. Flipped test images are resampled apart from the
+    images they were made of; where an image and its flip score alike, that makes the interval
+    wider than need be. Where a metric is exactly 0 or 1 the interval has no width, which says that
+    the sample holds no counter-example, not that none exists.
 
     Args:
       in_scores: [num_in] or [num_members, num_in], scores of in-distribution inputs.
