@@ -21,15 +21,22 @@ TINY_FLAGS = {
 }
 
 
-def train_tiny(run_dir, **flags) -> int:
-    """Trains a run of seconds in this process; returns the exit code."""
-    from tfp_genens.train import train
-
-    return train({**TINY_FLAGS, **flags, "run_dir": str(run_dir)})
+@pytest.fixture(scope="session")
+def tiny_flags():
+    """Flags of a run of seconds."""
+    return dict(TINY_FLAGS)
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory):
+def train_tiny():
+    """(run directory, other flags) -> exit code; trains in this process."""
+    from tfp_genens.train import train
+
+    return lambda run_dir, **flags: train({**TINY_FLAGS, **flags, "run_dir": str(run_dir)})
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, train_tiny):
     """A finished two-member run; tests must not change it (see `run_copy`)."""
     run_dir = tmp_path_factory.mktemp("trained") / "run"
     assert train_tiny(run_dir) == 0

@@ -103,7 +103,7 @@ def test_phases_run_in_order_with_their_own_steps(finished):
     assert rows[-1]["validation_mean"] == "1.0"
 
 
-@pytest.mark.parametrize("looks", [0, 1, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("looks", [0, 1, 2, 3])
 def test_stopping_and_continuing_changes_no_bit(finished, tmp_path, looks):
     whole, _, _ = finished
     with pytest.raises(Stopped) as e:

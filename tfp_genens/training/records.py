@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,10 +46,9 @@ class MetricsFile:
 
 def _step(row: Mapping[str, str]) -> float:
     """The row's step; a row that a crash cut short counts as never written."""
-    try:
-        return int(row["step"])
-    except (TypeError, ValueError):
-        return float("inf")
+    if None in row.values() or not row["step"].isdecimal():
+        return math.inf
+    return int(row["step"])
 
 
 class EventsWriter:

@@ -1,0 +1,84 @@
+"""Interrupted anywhere, kill -9 included, and continued: the same bits as uninterrupted."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+NUM_STEPS = 150
+
+
+@pytest.fixture(scope="module")
+def command(tiny_flags):
+    """(run directory) -> the command that trains one member there."""
+    flags = {**tiny_flags, "train_steps": NUM_STEPS, "prior": "maf", "num_members": 1}
+    arguments = [f"--{name}={value}" for name, value in {**flags, "num_threads": 1}.items()]
+    start = [sys.executable, "-m", "tfp_genens.train"]
+    return lambda run_dir: [*start, *arguments, f"--run_dir={run_dir}"]
+
+
+def run(command):
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def last_step(run_dir):
+    latest = tf.train.latest_checkpoint(str(run_dir / "member_0" / "checkpoints"))
+    return -1 if latest is None else int(latest.rsplit("-", 1)[1])
+
+
+def variables(run_dir):
+    latest = tf.train.latest_checkpoint(str(run_dir / "member_0" / "checkpoints"))
+    reader = tf.train.load_checkpoint(latest)
+    bookkeeping = ("wall_secs", "save_counter", "OBJECT_GRAPH")  # of the sittings, not the model
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if not any(b in n for b in bookkeeping)}
+
+
+def interrupt(command, run_dir, signum, at_step):
+    """Starts training and sends the signal once a checkpoint at or after `at_step` is there."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while last_step(run_dir) < at_step and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.3))
+    process.send_signal(signum)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, command):
+    run_dir = tmp_path_factory.mktemp("uninterrupted")
+    run(command(run_dir))
+    return variables(run_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_interrupted_and_continued_ends_with_the_same_bits(
+    uninterrupted, command, tmp_path, signum
+):
+    at_step = random.randrange(1, NUM_STEPS // 3)
+    code = interrupt(command(tmp_path), tmp_path, signum, at_step)
+    reached = last_step(tmp_path)
+    if signum == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    else:
+        assert code == 128 + signum
+    assert 0 < reached < NUM_STEPS
+    continued = run(command(tmp_path))
+    assert f"continuing from step {reached}" in continued.stderr
+    assert os.path.exists(tmp_path / "member_0" / "manifest.json")
+    resumed = variables(tmp_path)
+    assert resumed.keys() == uninterrupted.keys()
+    for name, value in uninterrupted.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+    assert any("optimizer" in name for name in resumed)

@@ -1,0 +1,152 @@
+"""A run's directory: what is written, what is refused, what is skipped."""
+
+import json
+
+import filelock
+import pandas as pd
+import pytest
+
+from tfp_genens.config import RunConfig, TrainOptions
+from tfp_genens.errors import UserError
+from tfp_genens.learner import Family
+from tfp_genens.models import FAMILIES
+from tfp_genens.models.vae import VaeConfig
+from tfp_genens.train import model_config
+from tfp_genens.training.run import Run, default_run_dir, train_run
+
+
+def test_layout(trained_run):
+    for member in (0, 1):
+        directory = trained_run / f"member_{member}"
+        for name in ("checkpoints", "saved_model", "manifest.json", "metrics.csv", "tensorboard"):
+            assert (directory / name).exists(), name
+        assert list((directory / "tensorboard").glob("events.*"))
+    assert not list(trained_run.rglob("*.partial"))
+
+
+def test_manifest_says_what_the_member_is(trained_run):
+    manifest = json.loads((trained_run / "member_1" / "manifest.json").read_text())
+    config = json.loads((trained_run / "config.json").read_text())
+    assert manifest["schema_version"] == 1
+    assert manifest["model"] == "vae"
+    assert manifest["train_dataset"] == "digits"
+    assert manifest["member"] == 1
+    assert manifest["steps"] == 30
+    assert manifest["config"] == config["config"]
+    assert manifest["config_sha256"] == config["config_sha256"]
+    assert manifest["run_id"] == config["run_id"]
+    assert manifest["input"]["shape"] == [8, 8, 1]
+    assert manifest["input"]["value_range"] == [0.0, 255.0]
+    outputs = manifest["signatures"]["serving_default"]["outputs"]
+    assert outputs["log_prob"]["direction"] == "higher_is_normal"
+    assert outputs["rate"] == {
+        "shape": [None],
+        "dtype": "float32",
+        "unit": "nats",
+        "direction": "lower_is_normal",
+    }
+    assert manifest["calibration"]["num_examples"] == manifest["num_validation"]
+    assert manifest["package_versions"]["tensorflow"]
+    assert manifest["wall_clock_secs"] > 0
+
+
+def test_metrics_end_at_the_last_step_with_validation(trained_run):
+    metrics = pd.read_csv(trained_run / "member_0" / "metrics.csv")
+    assert metrics["step"].iloc[-1] == 30
+    assert metrics[["loss", "distortion", "rate", "validation_elbo"]].notna().all(axis=None)
+
+
+def test_finished_members_are_left_alone(trained_run, train_tiny, capsys):
+    before = (trained_run / "member_0" / "manifest.json").read_bytes()
+    assert train_tiny(trained_run) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert (trained_run / "member_0" / "manifest.json").read_bytes() == before
+
+
+def test_another_configuration_is_refused_by_name(trained_run, train_tiny):
+    with pytest.raises(UserError, match=r"--run_dir: .*--beta=0.5.*--beta=1.0"):
+        train_tiny(trained_run, beta=0.5)
+
+
+def test_members_must_be_numbered_below_their_number(tmp_path, train_tiny):
+    with pytest.raises(UserError, match="--member: expected an integer below"):
+        train_tiny(tmp_path / "run", member=2)
+
+
+def test_a_locked_member_is_refused(run_copy, train_tiny):
+    (run_copy / "member_1" / "manifest.json").unlink()
+    with (
+        filelock.FileLock(run_copy / "member_1" / ".lock"),
+        pytest.raises(UserError, match="another trainer"),
+    ):
+        train_tiny(run_copy)
+
+
+def test_a_member_without_manifest_is_frozen_anew_from_its_checkpoint(run_copy, train_tiny):
+    path = run_copy / "member_1" / "manifest.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    assert train_tiny(run_copy, member=1) == 0
+    after = json.loads(path.read_text())
+    assert after["calibration"]["quantiles"] == before["calibration"]["quantiles"]
+
+
+def test_default_directory_is_named_after_what_is_asked():
+    plain = default_run_dir(Run(RunConfig(), VaeConfig()))
+    other = default_run_dir(Run(RunConfig(), VaeConfig(beta=0.1)))
+    assert plain.startswith("runs/vae_mnist_")
+    assert other.startswith("runs/vae_mnist_beta0.1_")
+    spec = default_run_dir(Run(RunConfig(dataset="npz:/data/x y.npz"), VaeConfig()))
+    assert "/" not in spec.removeprefix("runs/")
+    assert " " not in spec
+
+
+def test_divergence_ends_with_code_one(tmp_path, train_tiny, capsys):
+    assert train_tiny(tmp_path / "run", learning_rate=1e30, num_members=1) == 1
+    assert "NaN or infinite" in capsys.readouterr().err
+
+
+class TestModelFlags:
+    def test_flags_of_another_family_are_refused_by_name(self):
+        import dataclasses
+
+        from tfp_genens.config import ModelConfig, option
+
+        @dataclasses.dataclass(frozen=True)
+        class FlowConfig(ModelConfig):
+            num_levels: int = option(3, "levels")
+
+        families = {**FAMILIES, "flow": Family(FlowConfig, FAMILIES["vae"].build, "a flow")}
+        values = {"model": "vae", "num_levels": 2}
+        with pytest.raises(UserError, match=r"--num_levels: expected a flag that --model=vae has"):
+            model_config(values, families)
+        assert model_config({"model": "flow", "num_levels": 2}, families).num_levels == 2
+
+    def test_unknown_family(self):
+        with pytest.raises(UserError, match="--model: expected one of vae"):
+            model_config({"model": "va"}, FAMILIES)
+
+    def test_defaults_are_the_papers(self):
+        config = model_config({"beta": 0.1}, FAMILIES)
+        assert config == VaeConfig(
+            beta=0.1,
+            prior="maf",
+            train_steps=5000,
+            batch_size=32,
+            learning_rate=1e-3,
+            train_samples=16,
+            latent_size=16,
+        )
+
+
+def test_own_data_from_npz(tmp_path):
+    import numpy as np
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 12, 3)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", image=images)
+    config = VaeConfig(train_steps=2, base_depth=4, latent_size=2, prior="normal", train_samples=1)
+    run = Run(RunConfig(dataset=f"npz:{tmp_path / 'own.npz'}"), config)
+    options = TrainOptions(run_dir=str(tmp_path / "run"), num_members=1)
+    assert train_run(run, options, FAMILIES["vae"]) == 0
+    manifest = json.loads((tmp_path / "run" / "member_0" / "manifest.json").read_text())
+    assert manifest["input"]["shape"] == [8, 12, 3]
