@@ -58,7 +58,7 @@ def fails(monkeypatch, capsys, tmp_path):
         (["--member=5"], r"--member: .*--num_members=5"),
         (["--flagfile=missing.cfg"], r"missing.cfg"),
         (["--run_dir=/proc/nowhere"], r"--run_dir: .*written to"),
-        (["--dataset=npz:missing.npz"], r"--dataset=\S+: .*missing.npz"),
+        (["--dataset=npz:missing.npz"], r"--dataset=npz:missing.npz: .*no such file"),
     ],
 )
 def test_train(fails, flags, pattern):
@@ -120,8 +120,8 @@ class TestScoreInputs:
     @pytest.mark.parametrize(
         ("array", "pattern"),
         [
-            (np.zeros([3, 9, 9, 1], np.uint8), r"--input=\S+: .*\[8, 8, 1\].*\[9, 9, 1\]"),
-            (np.zeros([3, 8, 8, 3], np.uint8), r"--input=\S+: .*\[8, 8, 1\].*\[8, 8, 3\]"),
+            (np.zeros([3, 9, 9, 1], np.uint8), r"--input=\S+: .*\(8, 8, 1\).*\(9, 9, 1\)"),
+            (np.zeros([3, 8, 8, 3], np.uint8), r"--input=\S+: .*\(8, 8, 1\).*\(8, 8, 3\)"),
             (np.zeros([0, 8, 8, 1], np.uint8), r"--input=\S+: .*at least one input"),
             (np.full([3, 8, 8, 1], np.nan), r"--input=\S+: .*finite.*nan"),
             (np.full([3, 8, 8, 1], np.inf), r"--input=\S+: .*finite.*inf"),
@@ -135,12 +135,12 @@ class TestScoreInputs:
     @pytest.mark.parametrize(
         ("spec", "pattern"),
         [
-            ("npz:missing.npz", r"--input=\S+: .*missing.npz"),
+            ("npz:missing.npz", r"--input=npz:missing.npz: .*no such file"),
             ("nonsense", r"--input: .*nonsense"),
             ("ftp:x", r"--input: .*ftp"),
             ("digits:nope", r"--input=\S+: .*nope"),
             ("images:empty", r"--input=\S+: "),
-            ("csv:missing.csv", r"--input=\S+: .*missing.csv"),
+            ("csv:missing.csv", r"--input=csv:missing.csv: .*no such file"),
         ],
     )
     def test_specs(self, fails, trained_run, spec, pattern):

@@ -21,7 +21,7 @@ from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 from tfp_genens.config import Config, describe_limits, value_type
 from tfp_genens.errors import UserError
 
-_DEFINE = {
+_DEFINE: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_boolean,
@@ -33,7 +33,7 @@ _HELP_FLAGS = {"--help", "-h", "-help", "--helpshort", "--helpfull"}
 
 def options_of(classes: Sequence[type[Config]]) -> dict[str, tuple[dataclasses.Field, type]]:
     """Flag name -> (field, value type); a flag that several classes have is listed once."""
-    options = {}
+    options: dict[str, tuple[dataclasses.Field, type]] = {}
     for cls in classes:
         hints = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):

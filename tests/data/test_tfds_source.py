@@ -180,8 +180,8 @@ def test_data_directory(monkeypatch, tmp_path):
     assert data_directory(None) == str(tmp_path)
     assert data_directory("/elsewhere") == "/elsewhere"
     monkeypatch.delenv("TFDS_DATA_DIR")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert data_directory(None) == "/home/somebody/tensorflow_datasets"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_directory(None) == str(tmp_path / "tensorflow_datasets")
 
 
 def test_data_directory_is_read_from_the_environment(data_dir, monkeypatch):

@@ -57,6 +57,11 @@ class TestCalibration:
         p = calibration.p_value(np.array([-40.0, -30.0, -25.0, -10.0, 0.0]))
         np.testing.assert_allclose(p, [1 / 4, 2 / 4, 2 / 4, 1.0, 1.0])
 
+    def test_nan_counts_as_least_normal(self):
+        calibration = Calibration("waic", np.array([-30.0, -20.0, -10.0]))
+        p = calibration.p_value(np.array([np.nan, -np.inf, np.inf]))
+        np.testing.assert_allclose(p, [1 / 4, 1 / 4, 1.0])
+
     def test_direction_is_taken_from_the_registry(self):
         calibration = Calibration("rate_mean", np.sort(-np.array([10.0, 20.0, 30.0])))
         p = calibration.p_value(np.array([40.0, 5.0]))

@@ -55,7 +55,7 @@ class TestVerification:
 
     def test_unknown_schema_version(self, run_copy):
         edit_manifest(run_copy, 0, schema_version=99)
-        with pytest.raises(UserError, match="schema_version 1.*99"):
+        with pytest.raises(UserError, match=r"schema_version 1.*99"):
             Ensemble.load(run_copy)
 
     @pytest.mark.parametrize(

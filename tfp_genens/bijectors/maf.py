@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 import tf_keras
+from tensorflow_probability import bijectors as tfb
 
 from tfp_genens.seeds import derive_int
-
-tfb = tfp.bijectors
 
 
 class BoundedShiftAndLogScale(tf.Module):

@@ -58,7 +58,7 @@ def evaluate(config: EvaluateConfig) -> None:
         config.num_examples,
     )
     scorer = _Scorer(config, ensemble, source, output_dir)
-    in_scored = scorer.in_distribution()
+    in_scored = scorer.in_distribution
     result_rows: list[dict[str, Any]] = []
     sets: list[dict[str, Any]] = []
     missing: list[dict[str, str]] = []
@@ -128,17 +128,18 @@ class _Scorer:
         self._source = source
         self._store = store.Store(output_dir)
         self._in_fingerprint = store.fingerprint(source, config.batch_size)
+        self.in_distribution = self._scored(
+            store.IN_DISTRIBUTION, source, inputs=self._in_fingerprint
+        )
         self._context = ood_sets.OodContext(
             test=source,
             input_spec=ensemble.input_spec,
-            num_examples=config.num_examples,
+            # No set gets larger than the in-distribution one.
+            num_examples=len(self.in_distribution.scores.frame),
             seed=config.seed,
             ensemble=ensemble,
             data_dir=config.data_dir,
         )
-
-    def in_distribution(self) -> store.ScoredSet:
-        return self._scored(store.IN_DISTRIBUTION, self._source, inputs=self._in_fingerprint)
 
     def ood(self, name: str) -> tuple[ood_sets.OodSet, store.ScoredSet]:
         ood_set, source = ood_sets.open_ood(name, self._context)

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
+from tf_keras import layers as tfkl
 
 from tfp_genens.errors import UserError
 from tfp_genens.seeds import derive_int
 from tfp_genens.spec import InputSpec
-
-tfkl = tf_keras.layers
 
 KERNEL_SIZE = 5
 NUM_HALVINGS = 2
@@ -60,7 +59,7 @@ def _initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
 
 
 def convolutional_encoder(
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     *,
     base_depth: int,
     code_depth: int,
@@ -116,7 +115,7 @@ def convolutional_encoder(
 
 
 def convolutional_decoder(
-    output_shape: tuple[int, int, int],
+    output_shape: tuple[int, ...],
     *,
     base_depth: int,
     code_size: int,

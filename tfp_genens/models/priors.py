@@ -7,13 +7,11 @@ import math
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_genens.bijectors import masked_autoregressive_flow, random_permutation
 from tfp_genens.seeds import derive_int, numpy_generator
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 NUM_FLOWS = 6
 HIDDEN_UNITS = (512, 512)

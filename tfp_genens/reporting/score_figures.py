@@ -286,7 +286,6 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
     p_values = evaluation.in_distribution.scores.frame["p_value"].to_numpy(np.float64)
     num_in = len(p_values)
     alphas = np.geomspace(max(1e-3, 1.0 / num_in), 1.0, 200)
-    # A p-value that is NaN flags nothing.
     flagged = (p_values[None, :] <= alphas[:, None]).mean(axis=1)
     title = "Calibration"
     figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
@@ -304,6 +303,8 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
         xlabel="alpha: rate of false alarms asked for",
         ylabel=f"share of {evaluation.in_distribution.label} flagged",
     )
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.grid(color="#dddddd", linewidth=0.5)
     handles = [
         Line2D([], [], color=IN_COLOR, label="found"),

@@ -31,13 +31,18 @@ class Calibration:
     def p_value(self, scores: np.ndarray) -> np.ndarray:
         """(1 + number of held-out inputs at most as normal) / (1 + number of held-out inputs).
 
+        A score that is NaN counts as less normal than all of them.
+
         Args:
           scores: values of `score`, float64 [batch].
 
         Returns:
           float64 [batch], in (0, 1].
         """
-        at_most = np.searchsorted(self.normality, orient(self.score, scores), side="right")
+        normality = np.nan_to_num(
+            orient(self.score, scores), nan=-np.inf, posinf=np.inf, neginf=-np.inf
+        )
+        at_most = np.searchsorted(self.normality, normality, side="right")
         return (1.0 + at_most) / (1.0 + len(self.normality))
 
 
