@@ -171,6 +171,19 @@ class TrainOptions(Config):
     data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 
 
+def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
+    """The numbers behind `--members=0,2`; None, for all members, where it was not given.
+
+    Raises:
+      UserError: something else than numbers.
+    """
+    if members is None:
+        return None
+    if not all(member.isdecimal() for member in members):
+        raise UserError("--members", "comma-separated numbers, e.g. 0,2", ",".join(members))
+    return [int(member) for member in members]
+
+
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig(Config):
     """`python -m tfp_genens.score`."""
@@ -207,6 +220,9 @@ class EvaluateConfig(Config):
     )
     in_distribution: str | None = option(
         None, "SPEC of in-distribution test inputs; default: the training set's test split"
+    )
+    members: tuple[str, ...] | None = option(
+        None, "members to evaluate, e.g. 0,2; default: all, which must be finished"
     )
     num_examples: int = option(2000, "inputs of each set, at most", minimum=2)
     batch_size: int = option(100, "inputs scored at once", minimum=1)

@@ -7,20 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfp_genens import cli
-from tfp_genens.config import ScoreConfig
+from tfp_genens.config import ScoreConfig, member_numbers
 from tfp_genens.data import open_source
-from tfp_genens.errors import UserError
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.scoring import Ensemble, score_to_file
 from tfp_genens.scoring.writers import check_writable
-
-
-def _member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
-    if members is None:
-        return None
-    if not all(m.isdecimal() for m in members):
-        raise UserError("--members", "comma-separated numbers, e.g. 0,2", ",".join(members))
-    return [int(m) for m in members]
 
 
 def score(values: Mapping[str, Any]) -> int:
@@ -28,7 +19,7 @@ def score(values: Mapping[str, Any]) -> int:
     config = ScoreConfig.from_values(values)
     check_writable(config.output, "--output")
     configure_tensorflow()
-    ensemble = Ensemble.load(config.run_dir, _member_numbers(config.members), config.seed)
+    ensemble = Ensemble.load(config.run_dir, member_numbers(config.members), config.seed)
     source = open_source(config.input, ensemble.input_spec, data_dir=config.data_dir)
     num_rows = score_to_file(
         ensemble,

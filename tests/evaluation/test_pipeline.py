@@ -25,7 +25,7 @@ def evaluate(monkeypatch, tmp_path, ensemble):
     """Runs evaluate into tmp_path/out on the fake ensemble, or the one given."""
 
     def run(use=ensemble, **settings):
-        monkeypatch.setattr(pipeline.Ensemble, "load", lambda run_dir: use)
+        monkeypatch.setattr(pipeline.Ensemble, "load", lambda run_dir, members: use)
         defaults = {
             "run_dir": "runs/x",
             "output_dir": str(tmp_path / "out"),

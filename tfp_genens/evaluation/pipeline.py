@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfp_genens import __version__
-from tfp_genens.config import EvaluateConfig
+from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, take
@@ -49,7 +49,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
         require_report_extra("--figures")
     output_dir = make_directory(config.output_dir, "--output_dir")
-    ensemble = Ensemble.load(config.run_dir)
+    ensemble = Ensemble.load(config.run_dir, member_numbers(config.members))
     in_spec, ood_names = _sets(config, ensemble.train_dataset)
     source = take(
         open_source(
