@@ -4,8 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from tfp_genens.data import DATASETS, OOD_SETS, OodContext, open_ood, open_source, read_all, take
+from tfp_genens.data.noise import gaussian_blocks
 from tfp_genens.data.sources import ArraySource
 from tfp_genens.errors import UserError
 
@@ -86,10 +88,21 @@ def test_flips_are_those_of_the_test_images(context):
     np.testing.assert_array_equal(values_of("vflip", context), test[:, ::-1])
 
 
+def test_the_unclipped_attack_clips_neither_the_noise_nor_the_result(context, ensemble):
+    attacked = values_of("adversarial_unclipped", context)
+    shape, value_range = context.input_spec.shape, context.input_spec.value_range
+    blocks = gaussian_blocks(shape, value_range, context.seed, clipped=False)
+    start = np.concatenate([blocks(0), blocks(1)])[: len(attacked)]
+    step = np.float32(0.3 * 255) * np.sign(ensemble.centres[0] - start).astype(np.float32)
+    np.testing.assert_array_equal(attacked, start + step)
+    outside = (start < 0) | (start > 255)
+    expected = 1 - (scipy.stats.norm.cdf(1) - scipy.stats.norm.cdf(0))
+    assert outside.mean() == pytest.approx(expected, abs=0.02)
+
+
 def test_fgsm_sets_start_from_the_gaussian_set(context, ensemble):
     start = values_of("gaussian", context)
     step = np.float32(0.3 * 255) * np.sign(ensemble.centres[0] - start).astype(np.float32)
-    np.testing.assert_array_equal(values_of("adversarial_unclipped", context), start + step)
     np.testing.assert_array_equal(
         values_of("adversarial_clipped", context), (start + step).clip(0, 255)
     )

@@ -210,7 +210,7 @@ class TestExtremeInputs:
         base = np.random.default_rng(0).uniform(0.5, 1.0, (5, 8, 8, 1)) * 255.0
         scores = [
             wild.serving_default(tf.constant((scale * base).astype(np.float32)), SEED)
-            for scale in (1e1, 1e2, 1e4, 1e8, 1e16)
+            for scale in (2e1, 1e2, 1e4, 1e8, 1e16)
         ]
         log_prob = np.stack([s["log_prob"].numpy() for s in scores])
         assert (np.diff(log_prob, axis=0) < 0).all()

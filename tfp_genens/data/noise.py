@@ -26,13 +26,25 @@ def uniform_blocks(shape: tuple[int, ...], value_range: tuple[float, float], see
     return make_block
 
 
-def gaussian_blocks(shape: tuple[int, ...], value_range: tuple[float, float], seed: int) -> Blocks:
-    """N(0, 1) noise clipped to [0, 1] (so that half of all values are 0), scaled; float32."""
+def gaussian_blocks(
+    shape: tuple[int, ...],
+    value_range: tuple[float, float],
+    seed: int,
+    *,
+    clipped: bool = True,
+) -> Blocks:
+    """N(0, 1) noise scaled so that [0, 1] is the range; float32.
+
+    Clipped to the range, half of all values are its low end; not clipped, two thirds lie outside.
+    The draws are the same.
+    """
     low, high = value_range
 
     def make_block(block: int) -> np.ndarray:
         generator = numpy_generator(seed, "gaussian", block)
-        unit = generator.standard_normal((BLOCK_SIZE, *shape), np.float32).clip(0, 1)
+        unit = generator.standard_normal((BLOCK_SIZE, *shape), np.float32)
+        if clipped:
+            unit = unit.clip(0, 1)
         return np.float32(low) + np.float32(high - low) * unit
 
     return make_block

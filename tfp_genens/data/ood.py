@@ -110,9 +110,10 @@ def _attack_set(
     step_size: float = adversarial.PAPER_EPS,
     attacked_members: tuple[int, ...] | None = None,
 ) -> OodSet:
-    """Gaussian noise, the same as the set "gaussian", after `steps` sign steps up a gradient.
+    """Gaussian noise after `steps` sign steps up a gradient.
 
-    `eps` and `step_size` are fractions of the value range.
+    Clipped, it begins as the set "gaussian" and ends within the valid range; otherwise nothing is
+    clipped, neither the noise nor the result. `eps` and `step_size` are fractions of the range.
     """
 
     def build(context: OodContext) -> Source:
@@ -141,7 +142,7 @@ def _attack_set(
                     f"{ARGUMENT}={name}", "members whose gradients are finite", "NaN or infinity"
                 ) from e
 
-        noise_blocks = noise.gaussian_blocks(shape, value_range, context.seed)
+        noise_blocks = noise.gaussian_blocks(shape, value_range, context.seed, clipped=clipped)
         make_block = adversarial.attacked_blocks(noise_blocks, attack)
         return BlockSource(name, shape, context.num_examples, make_block, keep=True)
 
@@ -182,8 +183,8 @@ OOD_SETS: dict[str, OodSet] = {
         _attack_set(
             "adversarial_unclipped",
             adversarial.member_gradient,
-            "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
-            "log_prob, left outside the valid range where it lands there.",
+            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member 0's "
+            "log_prob, neither clipped: most pixels lie outside the valid range.",
             clipped=False,
             attacked_members=(0,),
         ),

@@ -27,13 +27,14 @@ NUM_SCORE_SAMPLES = 16
 SCALE_FLOOR = 1e-5
 """Smallest posterior standard deviation: keeps log q(z|x) finite for any input."""
 
-RANGE_TOLERANCE = 0.5
+RANGE_TOLERANCE = 8.0
 """How far outside its valid range, in units of the range, a pixel is taken at its word.
 
-The Bernoulli log-probability is linear in the pixel, so it stays defined outside [0, 1]; the
-paper's unclipped adversarial noise (eps = 0.3) needs that. Beyond the tolerance a pixel is clipped
-and every unit beyond costs `OUT_OF_RANGE_NATS`, so that scores stay finite for any finite input
-and further out is less likely.
+The Bernoulli log-probability is linear in the pixel, so it is defined outside [0, 1], where it may
+go positive: that is what the paper's zeros against adversarial noise come from, N(0, 1) noise that
+is not clipped, which the tolerance lets through. Beyond it a pixel is clipped and every unit costs
+`OUT_OF_RANGE_NATS`, so that scores stay finite for any finite input and further out is ever less
+likely.
 """
 
 OUT_OF_RANGE_NATS = 100.0
