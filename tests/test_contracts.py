@@ -42,7 +42,7 @@ def member(learner, tmp_path_factory):
     directory = tmp_path_factory.mktemp("member")
     frozen = learner.freeze()
     artifacts.export_saved_model(frozen, SPEC, directory / artifacts.SAVED_MODEL)
-    signatures = artifacts.describe_signatures(frozen)
+    signatures = artifacts.describe_signatures(frozen, SPEC)
     return Member(directory, {"signatures": signatures, "member": 0})
 
 

@@ -10,6 +10,7 @@ Layout of one member's directory (the line between training and everything after
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import shutil
@@ -23,7 +24,14 @@ import tensorflow as tf
 
 from tfp_genens import __version__
 from tfp_genens.errors import UserError
-from tfp_genens.files import atomic_path, read_json, sha256_of_file, sha256_of_tree, write_json
+from tfp_genens.files import (
+    atomic_path,
+    read_json,
+    require_keys,
+    sha256_of_file,
+    sha256_of_tree,
+    write_json,
+)
 from tfp_genens.learner import Frozen
 from tfp_genens.spec import InputSpec
 
@@ -31,6 +39,18 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 SAVED_MODEL = "saved_model"
 VALIDATION_SCORES = "validation_scores.npz"
+REQUIRED = (
+    "model",
+    "train_dataset",
+    "data_fingerprint",
+    "member",
+    "seed",
+    "config",
+    "config_sha256",
+    "weights_sha256",
+    "input",
+    "signatures",
+)
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 _PACKAGES = (
@@ -85,11 +105,14 @@ def _argument_specs(
     return [specs[name] for name in arguments]
 
 
-def describe_signatures(frozen: Frozen) -> dict[str, Any]:
+def describe_signatures(frozen: Frozen, input_spec: InputSpec) -> dict[str, Any]:
     """The manifest's "signatures": arguments, and unit and direction of every score."""
     return {
         name: {
-            "arguments": list(entry.arguments),
+            "arguments": {
+                spec.name: {"shape": spec.shape.as_list(), "dtype": spec.dtype.name}
+                for spec in _argument_specs(entry.arguments, input_spec.shape, "float32")
+            },
             "outputs": {score: spec.to_json() for score, spec in entry.outputs.items()},
         }
         for name, entry in frozen.functions.items()
@@ -125,7 +148,6 @@ def write_manifest(directory: Path, fields: Mapping[str, Any]) -> None:
             **fields,
             "weights_sha256": sha256_of_tree(directory / SAVED_MODEL),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "git_commit": _git_commit(),
             "package_versions": {
                 "tfp_genens": __version__,
                 **{name: _version(name) for name in _PACKAGES},
@@ -141,20 +163,24 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_commit() -> str | None:
-    """The commit of the source tree this package runs from; None where it is not one."""
-    here = Path(__file__).resolve().parent
+@functools.cache
+def git_commit() -> str | None:
+    """The commit of the source tree this process runs from, as it was when first asked.
+
+    "-dirty" follows where files differ from it; None where the package is not under git.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # not some repository around it
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
 
 
 def is_finished(directory: Path) -> bool:
@@ -170,12 +196,14 @@ def read_manifest(directory: Path, argument: str = "--run_dir") -> dict[str, Any
     if not is_finished(directory):
         raise UserError(argument, f"a finished member at {directory}", f"no {MANIFEST} in it")
     manifest = read_json(directory / MANIFEST, argument)
+    require_keys(manifest, ["schema_version"], directory / MANIFEST, argument)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             argument,
             f"schema_version {SCHEMA_VERSION} in {directory / MANIFEST}",
             repr(manifest.get("schema_version")),
         )
+    require_keys(manifest, REQUIRED, directory / MANIFEST, argument)
     _verify(argument, directory / SAVED_MODEL, sha256_of_tree, manifest["weights_sha256"])
     calibration = manifest.get("calibration")
     if calibration:
@@ -191,5 +219,5 @@ def _verify(argument: str, path: Path, digest, expected: str) -> None:
         raise UserError(
             argument,
             f"{path} as it was frozen (SHA-256 {expected[:12]}...)",
-            f"changed files (SHA-256 {actual[:12]}...)",
+            f"changed files (SHA-256 {actual[:12]}...); remove {path.parent} and train it again",
         )

@@ -159,12 +159,16 @@ class RunConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions(Config):
-    """How it is trained: nothing here changes what a member becomes."""
+    """How it is trained. Only `num_threads` touches the weights: in their last bits, as sums are
+    taken in another order.
+    """
 
     run_dir: str | None = option(
         None, "where the run is kept; default: runs/ and a name made of the configuration"
     )
-    num_members: int = option(5, "members of the ensemble", minimum=1)
+    num_members: int | None = option(
+        None, "members of the ensemble; default: what the run has, or 5", minimum=1
+    )
     member: int | None = option(None, "train this member only, for batch schedulers", minimum=0)
     num_threads: int = option(0, "threads for TensorFlow; 0: all cores", minimum=0)
     checkpoint_secs: float = option(60.0, "seconds between checkpoints", minimum=0)

@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the new name without its content
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -40,6 +43,22 @@ def read_json(path: str | os.PathLike, argument: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(argument, f"a JSON object in {path}", type(content).__name__)
     return content
+
+
+def require_keys(content: Mapping[str, Any], keys: Iterable[str], path, argument: str) -> None:
+    """Raises UserError naming `argument` unless a file's content has all keys."""
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise UserError(argument, f"{path} to have {', '.join(keys)}", f"no {', '.join(missing)}")
+
+
+def remove_partial(directory: Path) -> None:
+    """Removes what a killed process left half-written; call it under the directory's lock."""
+    for path in directory.glob(".*.partial"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def make_directory(path: str | os.PathLike, argument: str) -> Path:

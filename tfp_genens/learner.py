@@ -72,6 +72,10 @@ class Learner(tf.Module, abc.ABC):
         """The phases of training, in order."""
 
     @abc.abstractmethod
+    def state_variables(self) -> Sequence[tf.Variable]:
+        """Weights and optimizer state: what must be finite for a checkpoint to be worth saving."""
+
+    @abc.abstractmethod
     def validate(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Scalars measured on held-out raw inputs [batch, *event_shape]."""
 
@@ -94,8 +98,11 @@ class Family:
       build: (config, input spec, first raw training batch, seed) -> Learner. The batch is for
         data-dependent initialisation. Raises UserError where the inputs do not suit the model.
       description: one line.
+      cpu_settings: flags and values with which CPUs can train it, named where training would take
+        long.
     """
 
     config: type[ModelConfig]
     build: Callable[[Any, InputSpec, np.ndarray, int], Learner]
     description: str
+    cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -11,6 +11,7 @@ from tfp_genens.config import ScoreConfig, member_numbers
 from tfp_genens.data import open_source
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.scoring import Ensemble, score_to_file
+from tfp_genens.scoring.stream import chosen_outputs
 from tfp_genens.scoring.writers import check_writable
 
 
@@ -20,6 +21,7 @@ def score(values: Mapping[str, Any]) -> int:
     check_writable(config.output, "--output")
     configure_tensorflow()
     ensemble = Ensemble.load(config.run_dir, member_numbers(config.members), config.seed)
+    _warn_of_verdict(ensemble, config)
     source = open_source(config.input, ensemble.input_spec, data_dir=config.data_dir)
     num_rows = score_to_file(
         ensemble,
@@ -31,6 +33,19 @@ def score(values: Mapping[str, Any]) -> int:
     )
     print(f"{config.output}: {num_rows:,} rows", file=sys.stderr)
     return 0
+
+
+def _warn_of_verdict(ensemble: Ensemble, config: ScoreConfig) -> None:
+    calibration = ensemble.calibration(chosen_outputs(ensemble, config.outputs))
+    if calibration is None:
+        print("no p_value: the run has no calibration for these outputs and seed", file=sys.stderr)
+    elif calibration.smallest_p_value > config.alpha:
+        print(
+            f"no input can be an outlier at --alpha={config.alpha:g}: with "
+            f"{len(calibration.normality)} held-out inputs no p_value is below "
+            f"{calibration.smallest_p_value:.2g}; train with more --validation_fraction",
+            file=sys.stderr,
+        )
 
 
 def main() -> None:

@@ -276,7 +276,7 @@ class TestTraining:
         learner = build_vae(small_config(binarize=True), SPEC, None, seed=0)
         x = tf.fill([200, 8, 8, 1], tf.constant(76.5))
         module = learner.freeze().module
-        clipped, penalty = module._observe(x, SEED)
+        clipped, penalty = module._observe(x, SEED, binarize=True)
         assert set(np.unique(clipped)) == {0.0, 1.0}
         assert float(tf.reduce_mean(clipped)) == pytest.approx(0.3, abs=0.2)
         assert (penalty.numpy() == 0).all()

@@ -75,7 +75,29 @@ class TestVerification:
     def test_a_member_counted_twice(self, run_copy):
         shutil.rmtree(run_copy / "member_1")
         shutil.copytree(run_copy / "member_0", run_copy / "member_1")
+        with pytest.raises(UserError, match=r"member 1 .*got member 0"):
+            Ensemble.load(run_copy)
+        edit_manifest(run_copy, 1, member=1)
         with pytest.raises(UserError, match="independently"):
+            Ensemble.load(run_copy)
+
+    def test_another_configuration(self, run_copy):
+        edit_manifest(run_copy, 1, config_sha256="0" * 64)
+        with pytest.raises(UserError, match="same configuration"):
+            Ensemble.load(run_copy)
+
+    @pytest.mark.parametrize("key", ["weights_sha256", "signatures", "member"])
+    def test_incomplete_manifest(self, run_copy, key):
+        path = run_copy / "member_0" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest[key]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(UserError, match=f"no {key}"):
+            Ensemble.load(run_copy)
+
+    def test_incomplete_config(self, run_copy):
+        (run_copy / "config.json").write_text("{}")
+        with pytest.raises(UserError, match="no num_members"):
             Ensemble.load(run_copy)
 
     def test_unknown_member(self, trained_run):
@@ -112,6 +134,12 @@ class TestScores:
         )
         np.testing.assert_array_equal(one, same)
         assert (one != other).any()
+
+    def test_no_verdict_with_noise_that_calibration_did_not_have(self, trained_run, source):
+        ensemble = Ensemble.load(trained_run, seed=1)
+        assert "p_value" not in next(score_table(ensemble, source, batch_size=5)).column_names
+        with pytest.raises(UserError, match="calibrat"):
+            ensemble.predict(next(source.batches(2)).values)
 
     def test_unknown_output(self, ensemble, source):
         with pytest.raises(UserError, match=r"--outputs: expected some of log_prob"):

@@ -39,6 +39,9 @@ class Counter(Learner):
         self.factor.assign(self.factor * (1.0 + 1e-3 * tf.cast(step, tf.float64)))
         return {"loss": tf.cast(step, tf.float64), "factor": self.factor}
 
+    def state_variables(self):
+        return [self.total, self.factor]
+
     def validate(self, inputs, seed):
         return {"mean": tf.reduce_mean(inputs)}
 

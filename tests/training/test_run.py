@@ -20,7 +20,7 @@ def test_layout(trained_run):
         directory = trained_run / f"member_{member}"
         for name in ("checkpoints", "saved_model", "manifest.json", "metrics.csv", "tensorboard"):
             assert (directory / name).exists(), name
-        assert list((directory / "tensorboard").glob("events.*"))
+        assert list((directory / "tensorboard").glob("from_step_0/events.*"))
     assert not list(trained_run.rglob("*.partial"))
 
 
@@ -71,6 +71,43 @@ def test_another_configuration_is_refused_by_name(trained_run, train_tiny):
 def test_members_must_be_numbered_below_their_number(tmp_path, train_tiny):
     with pytest.raises(UserError, match="--member: expected an integer below"):
         train_tiny(tmp_path / "run", member=2)
+
+
+def test_a_mistaken_command_may_be_corrected_until_something_is_trained(tmp_path, train_tiny):
+    with pytest.raises(UserError, match="--dataset"):
+        train_tiny(tmp_path / "run", dataset="digit")
+    assert train_tiny(tmp_path / "run", num_members=1, train_steps=1) == 0
+
+
+def test_num_members_is_what_was_last_asked_for(run_copy, train_tiny):
+    def recorded():
+        return json.loads((run_copy / "config.json").read_text())["num_members"]
+
+    assert train_tiny(run_copy, num_members=1) == 0
+    assert recorded() == 1
+    assert train_tiny(run_copy, num_members=2, member=0) == 0
+    assert recorded() == 2
+    assert train_tiny(run_copy, num_members=None) == 0
+    assert recorded() == 2
+
+
+def test_what_a_killed_process_left_is_removed(run_copy, train_tiny):
+    directory = run_copy / "member_1"
+    (directory / "manifest.json").unlink()
+    (directory / ".saved_model.123.partial").mkdir()
+    (directory / ".manifest.json.123.partial").touch()
+    assert train_tiny(run_copy) == 0
+    assert not list(directory.glob(".*.partial"))
+
+
+def test_sittings_say_which_code_trained(run_copy, train_tiny):
+    path = run_copy / "member_1" / "manifest.json"
+    path.unlink()
+    assert train_tiny(run_copy) == 0
+    manifest = json.loads(path.read_text())
+    assert len(manifest["sittings"]) == 2
+    assert all(s["num_threads"] >= 1 and s["started"] for s in manifest["sittings"])
+    assert manifest["git_commit"] == manifest["sittings"][-1]["git_commit"]
 
 
 def test_a_locked_member_is_refused(run_copy, train_tiny):

@@ -118,7 +118,7 @@ def load_training_data(
             "at least one example in the training and in the validation part",
             f"{validation_fraction} of {len(values)} examples",
         )
-    held_out = np.sort(order[:num_validation])
+    held_out = order[:num_validation]  # not sorted, so that any first part is a random sample too
     kept = np.sort(order[num_validation:])
     train, validation = values[kept], values[held_out]
     return TrainingData(

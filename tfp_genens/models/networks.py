@@ -150,15 +150,16 @@ def convolutional_decoder(
         # kernel flipped: the same family of functions, and faster as the latter.
         is_plain = strides == 1 and padding == "same"
         layer_class = tfkl.Conv2D if is_plain else tfkl.Conv2DTranspose
+        is_last = i + 1 == len(plan)
         layers.append(
             layer_class(
                 filters,
                 kernel_size,
                 strides,
                 padding,
-                activation=leaky_relu if i + 1 < len(plan) else None,
+                activation=None if is_last else leaky_relu,
                 kernel_initializer=_initializer(seed, i),
-                dtype=policy,
+                dtype="float32" if is_last else policy,  # its output is a distribution's parameter
             )
         )
     return Network(layers, (code_size,), name)

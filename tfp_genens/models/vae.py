@@ -165,7 +165,9 @@ class FrozenVae(tf.Module):
         self._binarize = binarize
         self._num_samples = num_samples
 
-    def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _observe(
+        self, inputs: tf.Tensor, seed: tf.Tensor, binarize: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw inputs -> images near [0, 1], and float64 nats [batch] for what lies far outside."""
         x = _scaled(inputs, self._input_spec)
         if self._input_spec.value_range is None:
@@ -173,7 +175,7 @@ class FrozenVae(tf.Module):
         clipped = tf.clip_by_value(x, -RANGE_TOLERANCE, 1.0 + RANGE_TOLERANCE)
         beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
         penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
-        if self._binarize:
+        if binarize:
             threshold_seed = tf.random.experimental.stateless_fold_in(seed, 1)
             shape = [1, *self._input_spec.shape]
             threshold = tf.random.stateless_uniform(shape, threshold_seed)
@@ -183,8 +185,8 @@ class FrozenVae(tf.Module):
     def _noise(self, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([self._num_samples, 1, self.networks.latent_size], seed)
 
-    def _scores(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        x, penalty = self._observe(inputs, seed)
+    def _scores(self, inputs: tf.Tensor, seed: tf.Tensor, binarize: bool) -> dict[str, tf.Tensor]:
+        x, penalty = self._observe(inputs, seed, binarize)
         loc, scale = self.networks.encode(x)
         z, rate = self.networks.rate(loc, scale, self._noise(seed))
         # One sample at a time: the decoder's activations of 16 samples would not fit any cache.
@@ -206,29 +208,33 @@ class FrozenVae(tf.Module):
     @tf.function
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score: log_prob is the 16-sample importance-weighted bound (IWAE), in nats."""
-        return {name: _as_score(x) for name, x in self._scores(inputs, seed).items()}
+        scores = self._scores(inputs, seed, self._binarize)
+        return {name: _as_score(x) for name, x in scores.items()}
 
     @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """KL(q(z|x) || p(z)) alone, estimated with the same samples; the decoder does not run."""
-        x, _ = self._observe(inputs, seed)
+        x, _ = self._observe(inputs, seed, self._binarize)
         loc, scale = self.networks.encode(x)
         _, rate = self.networks.rate(loc, scale, self._noise(seed))
         return {"rate": _as_score(tf.reduce_mean(rate, axis=0))}
 
     @tf.function
     def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """log_prob [batch], and its gradient with respect to the raw inputs."""
+        """log_prob [batch], and its gradient with respect to the raw inputs.
+
+        Always of grey values: a binarised pixel has no gradient.
+        """
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            log_prob = self._scores(inputs, seed)["log_prob"]
+            log_prob = self._scores(inputs, seed, binarize=False)["log_prob"]
         gradient = tape.gradient(log_prob, inputs)
         return {"log_prob": _as_score(log_prob), "gradient": gradient}
 
     @tf.function
     def reconstruct(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the decoder makes of the posterior's mean, on the inputs' scale."""
-        x, _ = self._observe(inputs, seed)
+        x, _ = self._observe(inputs, seed, self._binarize)
         loc, _ = self.networks.encode(x)
         return {"inputs": self._decoded(loc)}
 
@@ -270,6 +276,9 @@ class VaeLearner(Learner):
             epsilon=1e-8,
         )
         self.optimizer._create_all_weights(self.networks.trainable_variables)
+
+    def state_variables(self):
+        return [*self.networks.variables, *self.optimizer.variables()]
 
     def phases(self):
         metrics = ("loss", "distortion", "rate")
@@ -343,4 +352,9 @@ def build_vae(
     return VaeLearner(config, input_spec, seed)
 
 
-FAMILY = Family(VaeConfig, build_vae, "variational autoencoder with a learned prior")
+FAMILY = Family(
+    VaeConfig,
+    build_vae,
+    "variational autoencoder with a learned prior",
+    cpu_settings={"train_samples": 1, "precision": "mixed_bfloat16"},
+)

@@ -28,6 +28,11 @@ class Calibration:
     score: str
     normality: np.ndarray
 
+    @property
+    def smallest_p_value(self) -> float:
+        """No alpha below it flags anything."""
+        return 1.0 / (1.0 + len(self.normality))
+
     def p_value(self, scores: np.ndarray) -> np.ndarray:
         """(1 + number of held-out inputs at most as normal) / (1 + number of held-out inputs).
 

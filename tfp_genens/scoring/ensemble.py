@@ -11,7 +11,7 @@ import numpy as np
 
 from tfp_genens.artifacts import member_dir, read_manifest
 from tfp_genens.errors import UserError
-from tfp_genens.files import read_json
+from tfp_genens.files import read_json, require_keys
 from tfp_genens.scoring.calibration import Calibration, calibrate, orient
 from tfp_genens.scoring.combine import combine
 from tfp_genens.scoring.member import Member, scoring_seed
@@ -26,6 +26,7 @@ _SHARED_FIELDS = {
     "input": "the same input and preprocessing",
     "signatures": "the same signatures",
     "seed": "the same run seed",
+    "config_sha256": "the same configuration",
 }
 
 
@@ -76,13 +77,20 @@ class Ensemble:
             raise UserError(
                 "--run_dir", "the directory of a run (with a config.json)", str(run_dir)
             )
-        num_members = read_json(run_dir / "config.json", "--run_dir")["num_members"]
+        config = read_json(run_dir / "config.json", "--run_dir")
+        require_keys(config, ["num_members"], run_dir / "config.json", "--run_dir")
+        num_members = config["num_members"]
         wanted = range(num_members) if members is None else members
         unknown = [i for i in wanted if i not in range(num_members)]
         if unknown or not len(wanted):
             raise UserError("--members", f"some of 0 to {num_members - 1}", str(list(wanted)))
         directories = [member_dir(run_dir, i) for i in wanted]
         manifests = [read_manifest(directory) for directory in directories]
+        for number, directory, manifest in zip(wanted, directories, manifests, strict=True):
+            if manifest["member"] != number:
+                raise UserError(
+                    "--run_dir", f"member {number} in {directory}", f"member {manifest['member']}"
+                )
         _check_together(directories, manifests)
         loaded = [Member(d, m) for d, m in zip(directories, manifests, strict=True)]
         return cls(loaded, manifests[0]["seed"] if seed is None else seed)
@@ -110,7 +118,13 @@ class Ensemble:
         return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
     def calibration(self, outputs: Sequence[str]) -> Calibration | None:
-        """The calibration for these member outputs; None where the run has none."""
+        """The calibration for these member outputs.
+
+        None where the run has none, or where the scoring noise has another seed than the run's: it
+        is shared by all inputs, so another seed shifts all scores together, the held-out ones too.
+        """
+        if self.seed != self.manifests[0]["seed"]:
+            return None
         key = tuple(outputs)
         if key not in self._calibrations:
             self._calibrations[key] = calibrate(self.members, key)

@@ -101,7 +101,8 @@ class TrainingLoop:
         self._restore()
         step = int(self._state.step.numpy())
         metrics = MetricsFile(self._directory / "metrics.csv", self._columns(), step)
-        events = EventsWriter(self._directory / "tensorboard")
+        # A directory a sitting: TensorBoard has no other way to forget steps that were redone.
+        events = EventsWriter(self._directory / "tensorboard" / f"from_step_{step}")
         bar = tqdm(
             total=self._num_steps,
             initial=step,
@@ -121,7 +122,7 @@ class TrainingLoop:
     def _run(self, step, stop, on_pace, metrics, events, bar) -> None:
         first = 0
         pace = _Pace(on_pace)
-        saved_at = time.monotonic()
+        saved_at = counted_at = time.monotonic()
         for phase in self._phases:
             end = first + phase.num_steps
             steps = self._compile(phase, first)
@@ -131,12 +132,15 @@ class TrainingLoop:
                 count = min(stop_at - step, pace.call_size())
                 began = time.monotonic()
                 values = steps(tf.constant(step, tf.int64), tf.constant(count, tf.int64))
-                sums.add({k: float(v) for k, v in values.items()}, count)
+                values = {name: float(value) for name, value in values.items()}
                 secs = time.monotonic() - began
+                sums.add(values, count, secs)
                 self._check(sums, step, count)
                 step += count
                 self._state.step.assign(step)
-                self._state.wall_secs.assign_add(secs)
+                now = time.monotonic()
+                self._state.wall_secs.assign_add(now - counted_at)
+                counted_at = now
                 bar.update(count)
                 pace.update(count, secs, self._num_steps - step)
                 if step == stop_at:
@@ -176,14 +180,13 @@ class TrainingLoop:
         return f"the last good checkpoint is {latest}" if latest else "no checkpoint was saved yet"
 
     def _save(self) -> None:
-        for variable in self._state.variables:
-            if variable.dtype.is_floating:
-                finite = tf.reduce_all(tf.math.is_finite(variable))
-                if not bool(finite):
-                    raise NonFiniteLossError(
-                        f"{variable.name} is no longer finite at step "
-                        f"{int(self._state.step.numpy())}; {self._last_good()}"
-                    )
+        for variable in self._learner.state_variables():
+            is_float = variable.dtype.is_floating
+            if is_float and not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                raise NonFiniteLossError(
+                    f"{variable.name} is no longer finite at step "
+                    f"{int(self._state.step.numpy())}; {self._last_good()}"
+                )
         self._manager.save(checkpoint_number=int(self._state.step.numpy()))
 
     def _restore(self) -> None:
@@ -223,7 +226,7 @@ class TrainingLoop:
                 "step": step,
                 "phase": phase_name,
                 **row,
-                "steps_per_sec": round(sums.count / max(sums.secs(), 1e-9), 3),
+                "steps_per_sec": round(sums.count / max(sums.secs, 1e-9), 3),
                 "wall_secs": round(float(self._state.wall_secs.numpy()), 2),
             }
         )
@@ -235,12 +238,13 @@ class _Sums:
 
     def __init__(self, names: tuple[str, ...]):
         self._sums = dict.fromkeys(names, 0.0)
-        self._began = time.monotonic()
         self.count = 0
+        self.secs = 0.0
 
-    def add(self, values: dict[str, float], count: int) -> None:
+    def add(self, values: dict[str, float], count: int, secs: float) -> None:
         self._sums = {name: total + values[name] for name, total in self._sums.items()}
         self.count += count
+        self.secs += secs
 
     def is_finite(self) -> bool:
         return all(map(math.isfinite, self._sums.values()))
@@ -250,9 +254,6 @@ class _Sums:
 
     def text(self) -> str:
         return ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
-
-    def secs(self) -> float:
-        return time.monotonic() - self._began
 
 
 class _Pace:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import functools
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,8 +19,14 @@ from tfp_genens import artifacts
 from tfp_genens.config import ModelConfig, RunConfig, TrainOptions, config_sha256
 from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
-from tfp_genens.files import make_directory, read_json, write_json
-from tfp_genens.learner import Family
+from tfp_genens.files import (
+    make_directory,
+    read_json,
+    remove_partial,
+    require_keys,
+    write_json,
+)
+from tfp_genens.learner import Family, Learner
 from tfp_genens.scoring.member import Member, scoring_seed
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
@@ -25,6 +34,8 @@ from tfp_genens.training.loop import LoopResult, NonFiniteLossError, TrainingLoo
 from tfp_genens.training.signals import StopRequest, stop_on_signals
 
 CONFIG = "config.json"
+SITTINGS = "sittings.json"
+DEFAULT_NUM_MEMBERS = 5
 SCHEMA_VERSION = 1
 MAX_VALIDATION = 500  # held-out examples behind the validation metrics during training
 MAX_CALIBRATION = 1000  # held-out examples scored for calibration
@@ -67,13 +78,10 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
         trainer, or the data do not suit the model.
       Stopped: a signal came; training continues when the same command is run again.
     """
-    if options.member is not None and options.member >= options.num_members:
-        raise UserError(
-            "--member", f"an integer below --num_members={options.num_members}", str(options.member)
-        )
+    artifacts.git_commit()  # of the code as it starts, whatever is edited while it trains
     run_dir = make_directory(options.run_dir or default_run_dir(run), "--run_dir")
-    num_members = _claim(run_dir, run, options.num_members)
-    wanted = range(options.num_members) if options.member is None else [options.member]
+    num_members = _claim(run_dir, run, options)
+    wanted = range(num_members) if options.member is None else [options.member]
     missing = [i for i in wanted if not artifacts.is_finished(artifacts.member_dir(run_dir, i))]
     if not missing:
         print(f"{run_dir}: finished, nothing to do", file=sys.stderr)
@@ -100,23 +108,22 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     return 0
 
 
-def _claim(run_dir: Path, run: Run, num_members: int) -> int:
-    """Writes config.json, or checks that the one there asks for the same."""
+def _claim(run_dir: Path, run: Run, options: TrainOptions) -> int:
+    """Writes config.json, or checks that the one there asks for the same; returns num_members."""
     path = run_dir / CONFIG
     config = run.to_json()
+    num_members = options.num_members or DEFAULT_NUM_MEMBERS
     with filelock.FileLock(run_dir / ".config.lock", timeout=60):
-        if path.exists():
+        # Until a member has a checkpoint, a mistaken command may still be corrected.
+        if path.exists() and any(run_dir.glob("member_*/checkpoints")):
             there = read_json(path, "--run_dir")
-            if there["config"] != config:
-                names = sorted(there["config"].keys() | config.keys())
-                differing = [n for n in names if there["config"].get(n) != config.get(n)]
-                raise UserError(
-                    "--run_dir",
-                    f"{run_dir} to hold a run with "
-                    + ", ".join(f"--{n}={config.get(n)}" for n in differing),
-                    "one with " + ", ".join(f"--{n}={there['config'].get(n)}" for n in differing),
-                )
-            num_members = max(num_members, there["num_members"])
+            require_keys(there, ["config", "num_members"], path, "--run_dir")
+            _check_same(run_dir, config, there["config"])
+            num_members = options.num_members or there["num_members"]
+        if options.member is not None and options.member >= num_members:
+            raise UserError(
+                "--member", f"an integer below --num_members={num_members}", str(options.member)
+            )
         write_json(
             path,
             {
@@ -128,6 +135,40 @@ def _claim(run_dir: Path, run: Run, num_members: int) -> int:
             },
         )
     return num_members
+
+
+def _check_same(run_dir: Path, asked: dict[str, Any], there: dict[str, Any]) -> None:
+    if asked == there:
+        return
+    differing = [n for n in sorted(asked.keys() | there.keys()) if asked.get(n) != there.get(n)]
+    raise UserError(
+        "--run_dir",
+        f"{run_dir} to hold a run with " + ", ".join(f"--{n}={asked.get(n)}" for n in differing),
+        "one with " + ", ".join(f"--{n}={there.get(n)}" for n in differing),
+    )
+
+
+def _begin_sitting(directory: Path) -> list[dict[str, Any]]:
+    """Notes in sittings.json which code trains this member now, and on how many threads.
+
+    A member that was interrupted has several sittings; its manifest lists them all.
+    """
+    path = directory / SITTINGS
+    sittings = read_json(path, "--run_dir")["sittings"] if path.exists() else []
+    num_threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    if sittings and sittings[-1]["num_threads"] != num_threads:
+        print(
+            f"{directory}: continuing on {num_threads} threads what began on "
+            f"{sittings[-1]['num_threads']}; weights may differ from an uninterrupted run's in "
+            "their last bits",
+            file=sys.stderr,
+        )
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    sittings.append(
+        {"started": started, "git_commit": artifacts.git_commit(), "num_threads": num_threads}
+    )
+    write_json(path, {"sittings": sittings})
+    return sittings
 
 
 def _train_member(
@@ -148,6 +189,7 @@ def _train_member(
     try:
         if artifacts.is_finished(directory):  # by another trainer, since we looked
             return
+        remove_partial(directory)
         _clear_session()
         seed = derive_int(run.config.seed, "member", member)
         batches = ShuffledBatches(
@@ -155,6 +197,7 @@ def _train_member(
         )
         first_batch = batches(tf.constant(0, tf.int64)).numpy()
         learner = family.build(run.model_config, data.input_spec, first_batch, seed)
+        sittings = _begin_sitting(directory)
         loop = TrainingLoop(
             learner,
             batches,
@@ -164,8 +207,8 @@ def _train_member(
             checkpoint_secs=options.checkpoint_secs,
             label=f"member {member}",
         )
-        result = loop.run(stop, _warn_of_long_run)
-        _freeze(run, data, directory, member, learner, result)
+        result = loop.run(stop, functools.partial(_warn_of_long_run, run.model_config, family))
+        _freeze(run, data, directory, member, learner, result, sittings)
     finally:
         lock.release()
     print(
@@ -174,10 +217,18 @@ def _train_member(
     )
 
 
-def _freeze(run, data, directory, member, learner, result: LoopResult) -> None:
+def _freeze(
+    run: Run,
+    data: TrainingData,
+    directory: Path,
+    member: int,
+    learner: Learner,
+    result: LoopResult,
+    sittings: list[dict[str, Any]],
+) -> None:
     frozen = learner.freeze()
     artifacts.export_saved_model(frozen, data.input_spec, directory / artifacts.SAVED_MODEL)
-    signatures = artifacts.describe_signatures(frozen)
+    signatures = artifacts.describe_signatures(frozen, data.input_spec)
     config = run.to_json()
     exported = Member(directory, {"signatures": signatures, "member": member})
     calibration = artifacts.write_validation_scores(
@@ -203,6 +254,8 @@ def _freeze(run, data, directory, member, learner, result: LoopResult) -> None:
             "calibration": calibration,
             "steps": result.steps,
             "wall_clock_secs": round(result.wall_secs, 2),
+            "git_commit": sittings[-1]["git_commit"],
+            "sittings": sittings,
         },
     )
 
@@ -225,11 +278,13 @@ def _clear_session() -> None:
     tf_keras.backend.clear_session()
 
 
-def _warn_of_long_run(remaining_secs: float) -> None:
-    if remaining_secs > LONG_RUN_SECS and not tf.config.list_physical_devices("GPU"):
+def _warn_of_long_run(config: ModelConfig, family: Family, remaining_secs: float) -> None:
+    """Names the settings that CPUs can carry, where training would take long without them."""
+    others = {k: v for k, v in family.cpu_settings.items() if getattr(config, k) != v}
+    if remaining_secs > LONG_RUN_SECS and others and not tf.config.list_physical_devices("GPU"):
         print(
-            f"about {remaining_secs / 60:,.0f} minutes a member at this pace on CPUs; adding "
-            "--flagfile=flags/cpu.cfg trains with settings that CPUs can carry (the file says "
-            "what each changes)",
+            f"about {remaining_secs / 60:,.0f} minutes a member at this pace on CPUs; "
+            + " ".join(f"--{name}={value}" for name, value in others.items())
+            + " and another --run_dir would take less (see flags/*_cpu.cfg)",
             file=sys.stderr,
         )
