@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from tfp_genens import artifacts
 from tfp_genens import evaluate as main_module
 from tfp_genens.config import EvaluateConfig
 from tfp_genens.errors import UserError
@@ -79,6 +80,7 @@ def test_results_hold_the_contract(evaluate, tmp_path):
             assert 0 <= row[f"{metric}_low"] <= row[f"{metric}_high"] <= 100
     assert all(set(m) == set(document["manifests"][0]) for m in document["manifests"])
     assert "signatures" not in document["manifests"][0]
+    assert document["git_commit"] == artifacts.git_commit()
 
 
 def test_numbers_follow_from_the_score_files(evaluate, tmp_path):

@@ -143,6 +143,7 @@ def write_evaluation(
             }
             for m in range(NUM_MEMBERS)
         ],
+        "git_commit": "0123456789abcdef0123456789abcdef01234567-dirty",
         "versions": {"python": "3.11", "numpy": "2.4"},
     }
     (directory / "results.json").write_text(json.dumps(document))

@@ -16,7 +16,7 @@ from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
 from tfp_genens.reporting import evaluation_files, extras
 from tfp_genens.reporting.figures import write_figures
-from tfp_genens.reporting.html import calibration, metric_table, report
+from tfp_genens.reporting.html import calibration, metric_table, report, short_commit
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -102,6 +102,7 @@ def test_facts_notes_and_commands(make_evaluation, tmp_path):
         "5,000",
         "5.0 min in all",
         "abc123",
+        "0123456789ab-dirty",
         "beta 0.1",
         "A note on <members> & more.",
         "python -m tfp_genens.train \\ --model=vae \\ --dataset=mnist \\ --beta=0.1 \\ "
@@ -111,6 +112,31 @@ def test_facts_notes_and_commands(make_evaluation, tmp_path):
         "tf_keras not installed",
     ):
         assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("commit", "expected"),
+    [
+        (40 * "a", 12 * "a"),
+        (40 * "a" + "-dirty", 12 * "a" + "-dirty"),
+        ("abc123", "abc123"),
+        (None, "unknown"),
+    ],
+)
+def test_short_commits_keep_what_they_say_of_the_tree(commit, expected):
+    assert short_commit(commit) == expected
+
+
+def test_every_commit_that_trained_is_named(make_evaluation, tmp_path):
+    directory = make_evaluation()
+    document = json.loads((directory / "results.json").read_text())
+    document["manifests"][0]["sittings"] = [
+        {"git_commit": "111aaa"},
+        {"git_commit": "222bbb-dirty"},
+    ]
+    (directory / "results.json").write_text(json.dumps(document))
+    _, text = write_report(tmp_path, directory)
+    assert "111aaa, 222bbb-dirty, abc123" in text
 
 
 def test_everything_is_escaped(make_evaluation, tmp_path):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens import __version__
+from tfp_genens import __version__, artifacts
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
@@ -48,6 +48,7 @@ def evaluate(config: EvaluateConfig) -> None:
         from tfp_genens.reporting.extras import require_report_extra
 
         require_report_extra("--figures")
+    artifacts.git_commit()  # of the code as it starts, whatever is edited while it scores
     output_dir = make_directory(config.output_dir, "--output_dir")
     ensemble = Ensemble.load(config.run_dir, member_numbers(config.members))
     in_spec, ood_names = _sets(config, ensemble.train_dataset)
@@ -226,6 +227,7 @@ def _document(
         "settings": config.to_json(),
         "value_range": ensemble.input_spec.value_range,
         "manifests": manifests,
+        "git_commit": artifacts.git_commit(),
         "versions": _versions(),
     }
     document["notes"] = notes(document)

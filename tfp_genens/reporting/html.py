@@ -102,7 +102,6 @@ def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     manifests = document["manifests"]
     seconds = [manifest["wall_clock_secs"] for manifest in manifests]
     steps = sorted({manifest["steps"] for manifest in manifests})
-    commits = sorted({str(manifest.get("git_commit") or "unknown")[:20] for manifest in manifests})
     facts = [
         ("Model", document["model"]),
         ("Members", str(document["members"])),
@@ -113,13 +112,32 @@ def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{_duration(sum(seconds))} in all, {_duration(float(np.mean(seconds)))} a member",
         ),
         ("In-distribution inputs", f"{document['num_in']:,} of {document['in_distribution']}"),
-        ("Source commit", ", ".join(commits)),
+        ("Trained by commit", ", ".join(_commits(manifests))),
+        ("Evaluated by commit", short_commit(document.get("git_commit"))),
     ]
     num_train = manifests[0].get("num_train")
     if num_train:
         held_out = manifests[0].get("num_validation", 0)
         facts.insert(3, ("Training inputs", f"{num_train:,}, and {held_out:,} held out"))
     return facts
+
+
+def _commits(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which code trained the members: several commits where it changed on the way."""
+    found = [
+        sitting.get("git_commit")
+        for manifest in manifests
+        for sitting in manifest.get("sittings") or [manifest]
+    ]
+    return list(dict.fromkeys(map(short_commit, found)))
+
+
+def short_commit(commit: str | None) -> str:
+    """E.g. "0123456789ab-dirty": the hash is cut, what `git describe` says of the tree is not."""
+    if not commit:
+        return "unknown"
+    commit_hash, dash, state = commit.partition("-")
+    return commit_hash[:12] + dash + state
 
 
 def _duration(seconds: float) -> str:
