@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tfp_genens import cli
 from tfp_genens.config import EvaluateConfig
+from tfp_genens.reporting.extras import require_report_extra
 
 
-def _run(values: dict[str, Any]) -> None:
+def evaluate(values: Mapping[str, Any]) -> int:
+    """Evaluates what the flags describe; returns the exit code.
+
+    Raises:
+      UserError: something cannot be used; or, after everything else was written, some
+        out-of-distribution set could not be evaluated.
+    """
     config = EvaluateConfig.from_values(values)
-    from tfp_genens.evaluation import pipeline  # Slow to import: bad flags are reported first.
+    if config.figures:
+        require_report_extra("--figures")
+    # Slow to import: bad flags are reported first.
+    from tfp_genens.evaluation import pipeline, tables
+    from tfp_genens.runtime import configure_tensorflow
 
-    pipeline.evaluate(config)
+    configure_tensorflow()
+    document = pipeline.evaluate(config)
+    if config.figures:
+        from tfp_genens.reporting import figures
+
+        figures.write_figures(config.output_dir)
+    print(tables.summary(document))
+    pipeline.check_complete(document, config.output_dir)
+    return 0
 
 
 def main() -> None:
-    cli.run(__doc__ or "", [EvaluateConfig], _run)
+    cli.run(__doc__ or "", [EvaluateConfig], evaluate)
 
 
 if __name__ == "__main__":

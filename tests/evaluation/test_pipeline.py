@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tfp_genens import artifacts
+from tfp_genens import artifacts, runtime
 from tfp_genens import evaluate as main_module
-from tfp_genens.config import EvaluateConfig
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import pipeline, store
 from tfp_genens.reporting import extras
@@ -35,7 +34,7 @@ def evaluate(monkeypatch, tmp_path, ensemble):
             "num_bootstrap": 20,
             "figures": False,
         }
-        pipeline.evaluate(EvaluateConfig(**(defaults | settings)))
+        assert main_module.evaluate(defaults | settings) == 0
 
     return run
 
@@ -271,7 +270,22 @@ def test_figures_without_the_report_extra(evaluate, ensemble, monkeypatch):
     evaluate(figures=False)
 
 
-def test_figures_are_drawn(evaluate, tmp_path):
+def test_tensorflow_is_configured_before_anything_is_loaded(evaluate, monkeypatch):
+    done = []
+    monkeypatch.setattr(runtime, "configure_tensorflow", lambda: done.append("configured"))
+    load = pipeline.evaluate
+    monkeypatch.setattr(pipeline, "evaluate", lambda c: done.append("evaluated") or load(c))
+    evaluate(ood=("hflip",))
+    assert done == ["configured", "evaluated"]
+
+
+def test_figures_are_drawn_although_a_set_is_missing(evaluate, tmp_path):
+    with pytest.raises(UserError, match="--ood"):
+        evaluate(figures=True, ood=("uniform", f"npz:{tmp_path}/absent.npz"))
+    assert (tmp_path / "out/figures/index.json").exists()
+
+
+def test_figures_are_drawn((evaluate, tmp_path):
     evaluate(figures=True)
     index = json.loads((tmp_path / "out/figures/index.json").read_text())["figures"]
     names = {entry["file"].removesuffix(".png") for entry in index}

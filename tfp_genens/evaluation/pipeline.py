@@ -1,9 +1,10 @@
-"""`evaluate`: scores every set, judges every score, and writes tables and figures.
+"""`evaluate`: scores every set, judges every score, and writes tables.
 
 O/scores/, O/examples/            see `store`
 O/results.json, O/results.csv     one row an OoD set and score
 O/table.md                        the same for people
-O/figures/                        PNG files and index.json, see `reporting.figures`
+
+Figures are drawn from these files alone, see `reporting.figures`; nothing here knows of them.
 """
 
 from __future__ import annotations
@@ -37,17 +38,15 @@ NUM_SAMPLES = 12  # of each member, for the figure of samples
 _MANIFEST_FIELDS_LEFT_OUT = ("signatures", "calibration")
 
 
-def evaluate(config: EvaluateConfig) -> None:
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Judges an ensemble as a detector; a rerun uses what is already on disk.
 
-    Raises:
-      UserError: the run, the in-distribution set or the output directory cannot be used; or, after
-        everything else was written, some OoD set could not be evaluated.
-    """
-    if config.figures:
-        from tfp_genens.reporting.extras import require_report_extra
+    Returns:
+      results.json, whose "missing" names the OoD sets that could not be evaluated.
 
-        require_report_extra("--figures")
+    Raises:
+      UserError: the run, the in-distribution set or the output directory cannot be used.
+    """
     artifacts.git_commit()  # of the code as it starts, whatever is edited while it scores
     output_dir = make_directory(config.output_dir, "--output_dir")
     ensemble = Ensemble.load(config.run_dir, member_numbers(config.members))
@@ -92,11 +91,12 @@ def evaluate(config: EvaluateConfig) -> None:
     document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
     write_results(output_dir, document)
     _write_model_samples(ensemble, output_dir, config.seed)
-    if config.figures:
-        from tfp_genens.reporting import figures
+    return document
 
-        figures.write_figures(output_dir)
-    print(tables.summary(document))
+
+def check_complete(document: Mapping[str, Any], output_dir: str | os.PathLike) -> None:
+    """Raises UserError where some OoD set could not be evaluated."""
+    missing = document["missing"]
     if missing:
         raise UserError(
             "--ood",
