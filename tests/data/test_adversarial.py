@@ -97,6 +97,23 @@ def test_a_gradient_that_is_not_finite_is_never_followed(bad):
         fgsm(np.zeros((1, 2)), lambda values: np.array([[0, bad]]), 1.0)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_gradient_of_zeros_is_no_attack(steps):
+    with pytest.raises(FloatingPointError, match="only zeros"):
+        pgd(np.ones((3, 2)), np.zeros_like, 1.0, steps=steps, step_size=0.5)
+
+
+def test_one_example_at_its_optimum_stays_there():
+    attacked = fgsm(np.array([[5.0, 5.0], [5.0, 9.0]]), lambda values: 5 - values, 1.0)
+    np.testing.assert_array_equal(attacked, [[5, 5], [5, 8]])
+
+
+def test_arriving_at_the_optimum_is_no_error():
+    start = np.full((1, 2), 5, np.float32)
+    attacked = pgd(start, lambda values: 6 - values, 2.0, steps=3, step_size=1.0)
+    np.testing.assert_array_equal(attacked, [[6, 6]])
+
+
 @pytest.mark.parametrize(
     ("eps", "steps", "step_size"), [(0, 1, 1), (-1, 1, 1), (1, 0, 1), (1, 1, 0)]
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from tfp_genens.data import load_training_data
 from tfp_genens.errors import UserError
@@ -30,6 +31,18 @@ def test_nothing_is_lost_or_in_both_parts(tmp_path):
     np.testing.assert_array_equal(both[np.argsort(both[:, 0])], values)
     indices = [int(name.rpartition("/")[2]) for name in data.validation_ids]
     np.testing.assert_array_equal(values[indices], data.validation)
+
+
+def test_the_first_held_out_examples_are_a_random_sample_of_sorted_data(tmp_path):
+    """Of 5,000 sorted values, the first 100 held out spread like a uniform sample."""
+    values = np.arange(5000, dtype=np.float32)[:, None]
+    data = load_training_data(save(tmp_path / "a.npz", values), validation_fraction=0.2, seed=0)
+    first = data.validation[:100, 0]
+    np.testing.assert_array_equal(
+        first, [int(name.rpartition("/")[2]) for name in data.validation_ids[:100]]
+    )
+    assert scipy.stats.kstest(first / 5000, "uniform").pvalue > 0.01
+    assert (np.diff(data.train[:, 0]) > 0).all()
 
 
 def test_split_is_decided_by_the_seed(tmp_path):

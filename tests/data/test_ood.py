@@ -45,6 +45,19 @@ def test_rows_are_whole():
         assert len(set(dataset.ood)) == len(dataset.ood)
 
 
+def test_attacks_and_only_they_say_what_they_are_made_with():
+    attacks = {name: row.attack for name, row in OOD_SETS.items() if row.attack}
+    assert list(attacks) == ATTACKS
+    assert len({tuple(attack.items()) for attack in attacks.values()}) == len(ATTACKS)
+    assert attacks["adversarial_pgd_clipped"] == {
+        "gradient": "member_gradient",
+        "clipped": True,
+        "steps": 10,
+        "eps": 0.3,
+        "step_size": 0.075,
+    }
+
+
 @pytest.mark.parametrize("name", DATASETS["digits"].ood)
 def test_digits_sets_have_the_models_shape_and_repeat_exactly(context, name):
     row, source = open_ood(name, context)
@@ -92,7 +105,7 @@ def test_the_unclipped_attack_clips_neither_the_noise_nor_the_result(context, en
     attacked = values_of("adversarial_unclipped", context)
     shape, value_range = context.input_spec.shape, context.input_spec.value_range
     blocks = gaussian_blocks(shape, value_range, context.seed, clipped=False)
-    start = np.concatenate([blocks(0), blocks(1)])[: len(attacked)]
+    start = np.concatenate([blocks(k) for k in range(3)])[: len(attacked)]
     step = np.float32(0.3 * 255) * np.sign(ensemble.centres[0] - start).astype(np.float32)
     np.testing.assert_array_equal(attacked, start + step)
     outside = (start < 0) | (start > 255)
@@ -170,6 +183,18 @@ def test_an_attack_on_a_broken_member_names_the_set(context, ensemble):
     ensemble.centres[0, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="--ood=adversarial_clipped: expected members whose"):
         values_of("adversarial_clipped", context)
+
+
+def test_an_attack_without_a_gradient_names_the_set(context, ensemble, monkeypatch):
+    """As of members that threshold their inputs: the noise would go by as an attack."""
+
+    def flat(values, member):
+        return ensemble.log_prob(values, member), np.zeros_like(values)
+
+    monkeypatch.setattr(ensemble, "log_prob_and_gradient", flat)
+    for name in ATTACKS:
+        with pytest.raises(UserError, match=f"--ood={name}: expected members .* only zeros"):
+            values_of(name, context)
 
 
 def test_any_spec_is_a_set(context, tmp_path):

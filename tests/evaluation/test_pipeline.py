@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -12,6 +13,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tfp_genens import artifacts, runtime
 from tfp_genens import evaluate as main_module
+from tfp_genens.data.ood import OOD_SETS, OodSet
+from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import pipeline, store
 from tfp_genens.reporting import extras
@@ -148,9 +151,9 @@ def test_other_members_or_settings_score_again(evaluate, tmp_path, ensemble, mak
     assert retrained.num_scored == 60 * 4
     evaluate(retrained, num_examples=50)
     assert retrained.num_scored == 60 * 4 + 50 * 4
-    # Another seed: other noise, the same in-distribution inputs.
+    # Another seed: other noise and attacks, the same in-distribution inputs and flips.
     evaluate(retrained, num_examples=50, seed=1)
-    assert retrained.num_scored == 60 * 4 + 50 * 4 + 50 * 3
+    assert retrained.num_scored == 60 * 4 + 50 * 4 + 50 * 2
 
 
 def test_a_damaged_file_is_scored_again(evaluate, tmp_path, ensemble):
@@ -220,6 +223,39 @@ def test_changed_contents_of_a_file_are_scored_again(evaluate, tmp_path, ensembl
     assert results(tmp_path)["rows"] != first
 
 
+def test_changed_contents_of_a_registered_set_are_scored_again(
+    evaluate, tmp_path, ensemble, monkeypatch
+):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=np.full((4, 8, 8, 1), 200, np.uint8))
+    row = OodSet("mine", lambda c: open_source(f"npz:{path}", c.input_spec), "Mine.")
+    monkeypatch.setitem(OOD_SETS, "mine", row)
+    evaluate(ood=("mine",))
+    first, scored = results(tmp_path)["rows"], ensemble.num_scored
+    evaluate(ood=("mine",))
+    assert ensemble.num_scored == scored
+    np.savez(path, x=np.full((4, 8, 8, 1), 20, np.uint8))
+    evaluate(ood=("mine",))
+    assert ensemble.num_scored == scored + 4
+    assert results(tmp_path)["rows"] != first
+
+
+def test_a_changed_attack_is_scored_again_and_an_unchanged_one_not_even_made(
+    evaluate, ensemble, monkeypatch
+):
+    evaluate(ood=("adversarial_clipped",))
+    scored = ensemble.num_scored
+    row = OOD_SETS["adversarial_clipped"]
+    with monkeypatch.context() as context:
+        context.setattr(ensemble, "log_prob_and_gradient", None)
+        evaluate(ood=("adversarial_clipped",))
+    assert ensemble.num_scored == scored
+    other = dataclasses.replace(row, attack={**row.attack, "eps": 0.1})
+    monkeypatch.setitem(OOD_SETS, "adversarial_clipped", other)
+    evaluate(ood=("adversarial_clipped",))
+    assert ensemble.num_scored == scored + 60
+
+
 def test_in_distribution_can_be_any_spec(evaluate, tmp_path):
     np.savez(tmp_path / "mine.npz", x=np.full((9, 8, 8, 1), 100, np.uint8))
     evaluate(in_distribution=f"npz:{tmp_path}/mine.npz", ood=("uniform",))
@@ -285,7 +321,7 @@ def test_figures_are_drawn_although_a_set_is_missing(evaluate, tmp_path):
     assert (tmp_path / "out/figures/index.json").exists()
 
 
-def test_figures_are_drawn((evaluate, tmp_path):
+def test_figures_are_drawn(evaluate, tmp_path):
     evaluate(figures=True)
     index = json.loads((tmp_path / "out/figures/index.json").read_text())["figures"]
     names = {entry["file"].removesuffix(".png") for entry in index}

@@ -83,7 +83,8 @@ def fgsm(
       float32 [batch, *shape].
 
     Raises:
-      FloatingPointError: the gradient is not finite.
+      FloatingPointError: the gradient is not finite, or is zero throughout at `values`, so that
+        nothing would be attacked.
     """
     return pgd(values, gradient, eps, steps=1, step_size=eps, clip_to=clip_to)
 
@@ -111,6 +112,8 @@ def pgd(
         slope = gradient(attacked)
         if not np.isfinite(slope).all():
             raise FloatingPointError("`gradient` must be finite; got NaN or infinite values.")
+        if attacked is start and not slope.any():
+            raise FloatingPointError("`gradient` must not be zero everywhere; got only zeros.")
         moved = attacked + np.float32(step_size) * np.sign(slope).astype(np.float32)
         attacked = np.clip(moved, lowest, highest)
     return attacked

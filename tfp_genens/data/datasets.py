@@ -73,7 +73,8 @@ class TrainingData:
     Attributes:
       name: the registered name or SPEC.
       train: [num_train, *shape].
-      validation: [num_validation, *shape], held out of training; the same for all members.
+      validation: [num_validation, *shape], held out of training; the same for all members. In
+        random order, so that the first few are a random sample even of data sorted by class.
       fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes.
     """
 
@@ -118,7 +119,7 @@ def load_training_data(
             "at least one example in the training and in the validation part",
             f"{validation_fraction} of {len(values)} examples",
         )
-    held_out = order[:num_validation]  # not sorted, so that any first part is a random sample too
+    held_out = order[:num_validation]
     kept = np.sort(order[num_validation:])
     train, validation = values[kept], values[held_out]
     return TrainingData(

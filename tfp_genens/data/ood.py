@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -47,12 +48,16 @@ class OodSet:
       description: one plain sentence for the report.
       attacked_members: the members whose own scores the set was made to fool; None where it is
         aimed at no single member.
+      attack: what an adversarial set is made with, besides the seed and the members; empty for
+        all others. It stands for the inputs where making them only to compare them would cost as
+        much as scoring them, so it must hold everything that `build` was given.
     """
 
     name: str
     build: Callable[[OodContext], Source]
     description: str
     attacked_members: tuple[int, ...] | None = None
+    attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _spec_set(name: str, spec: str, description: str) -> OodSet:
@@ -138,15 +143,21 @@ def _attack_set(
                     clip_to=value_range if clipped else None,
                 )
             except FloatingPointError as e:
-                raise UserError(
-                    f"{ARGUMENT}={name}", "members whose gradients are finite", "NaN or infinity"
-                ) from e
+                expected = "members whose gradients are finite and not zero everywhere"
+                raise UserError(f"{ARGUMENT}={name}", expected, str(e)) from e
 
         noise_blocks = noise.gaussian_blocks(shape, value_range, context.seed, clipped=clipped)
         make_block = adversarial.attacked_blocks(noise_blocks, attack)
         return BlockSource(name, shape, context.num_examples, make_block, keep=True)
 
-    return OodSet(name, build, description, attacked_members)
+    settings = {
+        "gradient": gradient.__name__,
+        "clipped": clipped,
+        "steps": steps,
+        "eps": eps,
+        "step_size": step_size,
+    }
+    return OodSet(name, build, description, attacked_members, settings)
 
 
 def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
@@ -183,8 +194,8 @@ OOD_SETS: dict[str, OodSet] = {
         _attack_set(
             "adversarial_unclipped",
             adversarial.member_gradient,
-            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member 0's "
-            "log_prob, neither clipped: most pixels lie outside the valid range.",
+            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
+            "0's log_prob, neither clipped: most pixels lie outside the valid range.",
             clipped=False,
             attacked_members=(0,),
         ),

@@ -144,10 +144,8 @@ class _Scorer:
 
     def ood(self, name: str) -> tuple[ood_sets.OodSet, store.ScoredSet]:
         ood_set, source = ood_sets.open_ood(name, self._context)
-        if name in ood_sets.OOD_SETS:
-            # Made from the in-distribution inputs, the seed and, where adversarial, the members:
-            # making the inputs only to see whether they are the same would cost as much as scoring.
-            inputs = [self._in_fingerprint, self._config.seed, ood_set.description]
+        if ood_set.attack:
+            inputs = [self._in_fingerprint, self._config.seed, ood_set.attack]
         else:
             inputs = [store.fingerprint(source, self._config.batch_size)]
         return ood_set, self._scored(store.safe_name(name), source, set=name, inputs=inputs)
