@@ -104,6 +104,10 @@ class TestScoreRuns:
         shutil.copytree(tmp_path / "other" / "member_1", run_copy / "member_1")
         fails("score", score_flags(run_copy), r"--run_dir: .*same training data set.*member_1")
 
+    def test_incomplete_config(self, fails, run_copy):
+        (run_copy / "config.json").write_text("{}")
+        fails("score", score_flags(run_copy), r"--run_dir: .*config.json.*no num_members")
+
     def test_broken_manifest(self, fails, run_copy):
         (run_copy / "member_0" / "manifest.json").write_text("{")
         fails("score", score_flags(run_copy), r"--run_dir: .*manifest.json")

@@ -73,6 +73,17 @@ def test_far_codes_are_finite_and_ever_less_likely(name, factor):
 
 
 @pytest.mark.parametrize("name", PRIORS)
+def test_most_codes_on_the_way_out_are_ever_less_likely(name):
+    """Near the data a density may rise along a ray; the median over rays falls all the way."""
+    prior = PRIORS[name](16, 1)
+    direction = np.random.default_rng(0).normal(size=(50, 16))
+    log_prob = np.stack(
+        [prior.log_prob(tf.constant(d * direction, tf.float32)) for d in 4.0 ** np.arange(10)]
+    )
+    assert (np.diff(np.median(log_prob, axis=1)) < 0).all()
+
+
+@pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("factor", [3.0, 10.0])
 def test_large_weights_stay_finite(name, factor):
     prior = PRIORS[name](16, 1)

@@ -47,7 +47,6 @@ def interrupt(command, run_dir, signum, at_step):
     while last_step(run_dir) < at_step and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
-    time.sleep(random.uniform(0, 0.3))
     process.send_signal(signum)
     process.communicate(timeout=120)
     return process.returncode
@@ -67,6 +66,7 @@ def test_interrupted_and_continued_ends_with_the_same_bits(
     uninterrupted, command, tmp_path, signum
 ):
     at_step = random.randrange(1, NUM_STEPS // 3)
+    print("interrupting at the first checkpoint from step", at_step)  # pytest shows it on failure
     code = interrupt(command(tmp_path), tmp_path, signum, at_step)
     reached = last_step(tmp_path)
     if signum == signal.SIGKILL:
@@ -82,3 +82,21 @@ def test_interrupted_and_continued_ends_with_the_same_bits(
     for name, value in uninterrupted.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
     assert any("optimizer" in name for name in resumed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_while_freezing_and_continued(uninterrupted, command, tmp_path):
+    process = subprocess.Popen(command(tmp_path), stderr=subprocess.DEVNULL)
+    member = tmp_path / "member_0"
+    while not list(member.glob(".saved_model.*.partial")) and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (member / "manifest.json").exists()
+    assert not (member / "saved_model").exists()
+    run(command(tmp_path))
+    assert (member / "manifest.json").exists()
+    assert not list(member.glob(".*.partial"))
+    for name, value in variables(tmp_path).items():
+        np.testing.assert_array_equal(uninterrupted[name], value, err_msg=name)

@@ -16,8 +16,8 @@ class BoundedShiftAndLogScale(tf.Module):
     Unbounded, a log-scale is pushed by such inputs until its exponential overflows, and a shift
     grows with them until it cancels them. Here the network sees `b * tanh(x / b)` with b =
     `input_bound`, and its log-scale is `c * tanh(raw / c)` with c = `log_scale_bound`. Both are the
-    identity to second order around zero, so in-distribution training hardly notices; far out, the
-    bijector tends to an affine map, under which further out is less likely.
+    identity to second order around zero, so in-distribution training hardly notices; where all
+    inputs are far beyond b, the bijector is an affine map, under which further out is less likely.
 
     Args:
       network: [..., d] -> [..., d, 2], autoregressive in its input.
