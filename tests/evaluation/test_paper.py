@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import pytest
 
+from tfp_genens.config import RunConfig
 from tfp_genens.evaluation import paper
+from tfp_genens.models import FAMILIES
 
 COLUMNS = ("ODIN", "VIB", "D", "Var(D)", "Rate", "log p", "WAIC")
 NAMES = {
@@ -106,7 +109,7 @@ def test_main_scores_follow_the_papers_columns():
 
 def test_deviations():
     config = {"train_steps": 300, "train_samples": 1, "prior": "maf", "precision": "float32"}
-    notes = paper.deviations("vae", config, num_members=2, num_examples=2000)
+    notes = paper.deviations("vae", "mnist", config, num_members=2, num_examples=2000)
     assert [note.split(" is ")[0] for note in notes[:3]] == [
         "num_members",
         "train_steps",
@@ -116,4 +119,37 @@ def test_deviations():
     assert "5000" in notes[1]
     assert "2,000" in notes[3]
     faithful = {"train_steps": 5000, "train_samples": 16, "beta": 1.0}
-    assert paper.deviations("vae", faithful, num_members=5, num_examples=10_000) == []
+    assert paper.deviations("vae", "mnist", faithful, num_members=5, num_examples=10_000) == []
+
+
+@pytest.mark.parametrize(
+    ("train_dataset", "beta", "departs"),
+    [
+        ("mnist", 1.0, False),
+        ("mnist", 0.1, True),
+        ("fashion_mnist", 0.1, False),
+        ("fashion_mnist", 1.0, True),
+    ],
+)
+def test_beta_is_compared_with_that_of_the_training_set(train_dataset, beta, departs):
+    notes = paper.deviations("vae", train_dataset, {"beta": beta}, 5, 10_000)
+    assert [note.split(" is ")[0] for note in notes] == ["beta"] * departs
+
+
+def test_held_out_data_and_narrower_networks_depart_from_the_paper():
+    config = {"validation_fraction": 0.05, "base_depth": 16}
+    notes = paper.deviations("vae", "mnist", config, 5, 10_000)
+    assert [note.split(";")[0] for note in notes] == [
+        "validation_fraction is 0.05",
+        "base_depth is 16",
+    ]
+
+
+def test_every_setting_is_an_option_of_the_model():
+    """A renamed option must not silently drop out of the comparison."""
+    options = {f.name for f in dataclasses.fields(RunConfig)} | {"num_members"}
+    for model, train_dataset in (("vae", "mnist"), ("vae", "fashion_mnist")):
+        names = [setting["name"] for setting in paper.settings(model, train_dataset)]
+        known = options | {f.name for f in dataclasses.fields(FAMILIES[model].config)}
+        assert set(names) <= known
+        assert len(set(names)) == len(names)

@@ -82,20 +82,35 @@ def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
     return tuple(score for _, score in ranked) or tuple(scores)
 
 
+def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
+    """The paper's settings for a model and training set: {"name", "value", "source"} each."""
+    return [
+        setting
+        for group in _document()["settings"]
+        if group["model"] == model and train_dataset in group["train_datasets"]
+        for setting in group["settings"]
+    ]
+
+
 def deviations(
-    model: str, config: Mapping[str, Any], num_members: int, num_examples: int
+    model: str,
+    train_dataset: str,
+    config: Mapping[str, Any],
+    num_members: int,
+    num_examples: int,
 ) -> list[str]:
     """One sentence a setting in which a run departs from the paper's, as far as both are known.
 
     Args:
       model: e.g. "vae".
+      train_dataset: e.g. "mnist"; the paper's settings are not the same for all.
       config: the training configuration out of a member's manifest.
       num_members: members of the ensemble.
       num_examples: inputs scored of each set, at most.
     """
     used = {**config, "num_members": num_members}
     notes = []
-    for setting in _document()["settings"].get(model, []):
+    for setting in settings(model, train_dataset):
         name, theirs = setting["name"], setting["value"]
         if name in used and used[name] != theirs:
             notes.append(f"{name} is {used[name]}; the paper: {theirs} ({setting['source']}).")

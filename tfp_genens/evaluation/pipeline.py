@@ -271,6 +271,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
         return found
     deviations = paper.deviations(
         document["model"],
+        train_dataset,
         document["manifests"][0]["config"],
         document["members"],
         document["settings"]["num_examples"],
