@@ -16,11 +16,29 @@ from tfp_genens.files import atomic_path, make_directory
 
 Write = Callable[[pa.Table], None]
 
+ROW_GROUP_SIZE = 50_000
+"""Rows of a Parquet row group, at least (the last may have fewer). Every group costs a footer entry
+a column, which is held until the file is closed: one a batch would let memory grow with the input.
+"""
+
 
 @contextlib.contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    waiting: list[pa.Table] = []
+
+    def flush() -> None:
+        writer.write_table(pa.concat_tables(waiting), row_group_size=None)
+        waiting.clear()
+
+    def write(table: pa.Table) -> None:
+        waiting.append(table)
+        if sum(len(part) for part in waiting) >= ROW_GROUP_SIZE:
+            flush()
+
     with pq.ParquetWriter(path, schema) as writer:
-        yield writer.write_table
+        yield write
+        if waiting:
+            flush()
 
 
 @contextlib.contextmanager
