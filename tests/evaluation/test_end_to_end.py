@@ -1,0 +1,86 @@
+"""Train, evaluate and report for real: two tiny members on the digits."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+
+import numpy as np
+import pytest
+
+from tfp_genens.data.noise import gaussian_blocks
+from tfp_genens.evaluate import evaluate
+from tfp_genens.report import report
+from tfp_genens.scoring import Ensemble
+from tfp_genens.scoring.columns import read_scores
+
+NUM_EXAMPLES = 40
+SETS = ("hflip", "gaussian", "adversarial_unclipped", "adversarial_waic_clipped")
+METRICS = ("auroc", "average_precision", "fpr_at_95_tpr")
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained_run, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("evaluation")
+    values = {
+        "run_dir": str(trained_run),
+        "output_dir": str(directory),
+        "ood": SETS,
+        "num_examples": NUM_EXAMPLES,
+        "num_bootstrap": 20,
+    }
+    assert evaluate(values) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def document(evaluation):
+    return json.loads((evaluation / "results.json").read_text())
+
+
+def test_results_hold_the_contract(document):
+    assert (document["schema_version"], document["model"]) == (1, "vae")
+    assert (document["train_dataset"], document["members"]) == ("digits", 2)
+    assert document["missing"] == []
+    assert [manifest["member"] for manifest in document["manifests"]] == [0, 1]
+    scores = ["log_prob", "elbo", "rate", "distortion"]
+    combined = ["log_prob_mean", "log_prob_var", "waic", "rate_mean", "rate_var"]
+    found = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
+    assert found.keys() >= {(name, score) for name in SETS for score in (*scores, *combined)}
+    for row in document["rows"]:
+        assert (row["num_in"], row["num_out"], row["num_nan"]) == (NUM_EXAMPLES, NUM_EXAMPLES, 0)
+        assert row["paper_auroc"] is None  # The paper has no digits.
+        for metric in METRICS:
+            assert 0 <= row[f"{metric}_low"] <= row[f"{metric}_high"] <= 100
+            assert 0 <= row[metric] <= 100
+    assert found["adversarial_unclipped", "log_prob"]["members_used"] == [0]
+    assert found["gaussian", "log_prob"]["members_used"] == [0, 1]
+
+
+def test_the_attack_raised_the_log_prob_of_noise(evaluation, trained_run):
+    attacked = read_scores(evaluation / "scores/adversarial_unclipped.parquet").frame
+    gaussian = read_scores(evaluation / "scores/gaussian.parquet").frame
+    score = "log_prob_member_0"
+    assert attacked[score].median() > gaussian[score].median()
+    # And of the very noise that it began with, image by image.
+    ensemble = Ensemble.load(trained_run)
+    spec = ensemble.input_spec
+    start = gaussian_blocks(spec.shape, spec.value_range, 0, clipped=False)(0)[:NUM_EXAMPLES]
+    before = ensemble.score(start, ["log_prob"])["log_prob"][0]
+    assert np.mean(attacked[score].to_numpy() > before) > 0.9
+
+
+def test_the_report_is_one_self_contained_file(evaluation, tmp_path):
+    output = tmp_path / "report.html"
+    report({"evaluation_dir": (str(evaluation),), "output": str(output)})
+    links = []
+
+    class Links(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            assert tag not in ("script", "link", "iframe")
+            links.extend(value for name, value in attributes if name in ("src", "href"))
+
+    Links().feed(output.read_text(encoding="utf-8"))
+    drawn = json.loads((evaluation / "figures/index.json").read_text())["figures"]
+    assert len(links) == len(drawn) > 5
+    assert all(link.startswith("data:image/png;base64,") for link in links)
