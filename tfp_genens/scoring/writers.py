@@ -25,14 +25,19 @@ a column, which is held until the file is closed: one a batch would let memory g
 @contextlib.contextmanager
 def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
     waiting: list[pa.Table] = []
+    num_waiting = 0
 
     def flush() -> None:
-        writer.write_table(pa.concat_tables(waiting), row_group_size=None)
+        nonlocal num_waiting
+        writer.write_table(pa.concat_tables(waiting))
         waiting.clear()
+        num_waiting = 0
 
     def write(table: pa.Table) -> None:
+        nonlocal num_waiting
         waiting.append(table)
-        if sum(len(part) for part in waiting) >= ROW_GROUP_SIZE:
+        num_waiting += len(table)
+        if num_waiting >= ROW_GROUP_SIZE:
             flush()
 
     with pq.ParquetWriter(path, schema) as writer:
