@@ -89,9 +89,11 @@ def usage(description: str, classes: Sequence[type[Config]]) -> str:
     """The text of `--help`."""
     lines = [description.strip(), "", "Flags:"]
     for name, (field, kind) in options_of(classes).items():
-        default = field.default
-        shown = "required" if default is dataclasses.MISSING else f"default: {default}"
-        text = f"{field.metadata['help']} ({shown})"
+        text = field.metadata["help"]
+        if field.default is dataclasses.MISSING:
+            text += " (required)"
+        elif field.default is not None:
+            text += f" (default: {field.default})"
         if field.metadata["choices"]:
             text = f"{text} [{'|'.join(field.metadata['choices'])}]"
         lines.append(f"  --{name}=<{kind.__name__}>")
