@@ -8,11 +8,14 @@ usage: ./run_all.sh [NAME...] [--overlay=NAME] [--jobs=N] [--dry_run]
        ./run_all.sh test [pytest arguments]
 
 With no NAME: the experiment `digits`, which needs no download. For each NAME, flags/NAME.cfg is trained
-into runs/NAME, evaluated into runs/NAME/evaluation and reported in runs/NAME/report.html. What is
-finished is skipped and what was interrupted is continued, so the same command may be given again at any
-time; to evaluate anew, remove runs/NAME/evaluation. `test` runs the tests.
+into runs/NAME, evaluated into runs/NAME/evaluation and reported in runs/NAME/report.html. Where there is
+a flags/evaluate/NAME.cfg, it is how NAME is evaluated. What is finished is skipped and what was
+interrupted is continued, so the same command may be given again at any time; to evaluate anew, remove
+runs/NAME/evaluation. Out-of-distribution sets that cannot be had are left out, named at the end, where
+the exit code is 2, and tried again the next time. `test` runs the tests.
 
-  --overlay=NAME  read flags/NAME.cfg after the experiment's own flags; the run is kept in runs/NAME+OVERLAY
+  --overlay=NAME  read flags/NAME.cfg (and flags/evaluate/NAME.cfg) after the experiment's own flags; the
+                  run is kept in runs/NAME+OVERLAY. FAMILY_*.cfg is for experiments with --model=FAMILY
   --jobs=N        members to train at once; default: one a core (one in all where there is an NVIDIA GPU)
   --dry_run       list the commands and where each one stands, and run nothing
   --help          this text
@@ -142,19 +145,36 @@ run() { # command...: in the foreground
 # A step is done when what it writes last is there and a stamp in RUN/.run_all says that it came from the present
 # flags and inputs. Where only the stamp is missing, the step itself is asked: it checks, and does nothing twice.
 
-plan() { # name: sets run, flagfiles, flags, num_members, train_steps
-  local file value
+flags_in() { # files...: without comments and blank lines
+  sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' /dev/null "$@"
+}
+
+plan() { # name: sets run, flagfiles, flags, evaluation_flagfiles, evaluation_flags, model, num_members, train_steps
+  local file
   run=$RUNS/$1${overlay:++$overlay}
   flagfiles=("flags/$1.cfg")
   if [ -n "$overlay" ]; then flagfiles+=("flags/$overlay.cfg"); fi
-  num_members=5 train_steps=5000  # train's defaults
-  for file in "${flagfiles[@]}"; do
-    value=$(sed -n 's/^--num_members=//p' "$file" | tail -n 1)
-    num_members=${value:-$num_members}
-    value=$(sed -n 's/^--train_steps=//p' "$file" | tail -n 1)
-    train_steps=${value:-$train_steps}
+  evaluation_flagfiles=""
+  for file in "${flagfiles[@]#flags/}"; do
+    if [ -f "flags/evaluate/$file" ]; then evaluation_flagfiles+=" flags/evaluate/$file"; fi
   done
-  flags=$(grep -hv -e '^[[:space:]]*#' -e '^[[:space:]]*$' "${flagfiles[@]}")
+  flags=$(flags_in "${flagfiles[@]}")
+  # shellcheck disable=SC2086  # names of flagfiles have no blanks
+  evaluation_flags=$(flags_in $evaluation_flagfiles)
+  model=$(value_of model)
+  num_members=$(whole_number num_members)
+  train_steps=$(whole_number train_steps)
+}
+
+value_of() { # flag: the last that the flagfiles give
+  sed -n "s/^--$1=//p" <<<"$flags" | tail -n 1
+}
+
+whole_number() { # flag
+  local value
+  value=$(value_of "$1")
+  case $value in '' | *[!0-9]* | 0*) fail "${flagfiles[*]}: expected --$1=N, a whole number of at least 1" ;; esac
+  echo "$value"
 }
 
 manifests() { # all members' files, in order
@@ -166,7 +186,7 @@ manifests() { # all members' files, in order
 member_key() { # member
   [ ! -f "$run/member_$1/manifest.json" ] || { echo "$flags" && cat "$run/member_$1/manifest.json"; } | sha256
 }
-evaluation_key() { manifests 2>/dev/null | sha256; }
+evaluation_key() { { printf '%s' "$evaluation_flags" && manifests 2>/dev/null; } | sha256; }
 report_key() { sha256 <"$run/evaluation/results.json"; }
 
 is_stamped() { # step key
@@ -177,8 +197,12 @@ stamp() { # step key
   echo "$2" >"$run/.run_all/$1"
 }
 
+asked_members() { # the number that training was last asked for: as many are evaluated
+  sed -n 's/^ *"num_members": *\([0-9]*\).*/\1/p' "$run/config.json" 2>/dev/null || true
+}
+
 member_state() { # member
-  if is_stamped "member_$1" "$(member_key "$1")"; then
+  if is_stamped "member_$1" "$(member_key "$1")" && [ "$(asked_members)" = "$num_members" ]; then
     echo 'done'
   elif [ -d "$run/member_$1" ]; then
     echo "to continue"
@@ -204,8 +228,12 @@ evaluation_state() {
   fi
 }
 
+report_is_done() { # of the evaluation that is there
+  [ -f "$run/report.html" ] && is_stamped report "$(report_key)"
+}
+
 report_state() {
-  if [ "$(evaluation_state)" = 'done' ] && [ -f "$run/report.html" ] && is_stamped report "$(report_key)"; then
+  if [ "$(evaluation_state)" = 'done' ] && report_is_done; then
     echo 'done'
   else
     echo "to do"
@@ -219,7 +247,9 @@ set_commands() { # sets train, evaluate, report for the planned run
   train=("${PYTHON:-python}" -m tfp_genens.train)
   for file in "${flagfiles[@]}"; do train+=("--flagfile=$file"); done
   train+=("--run_dir=$run")
-  evaluate=("${PYTHON:-python}" -m tfp_genens.evaluate "--run_dir=$run" "--output_dir=$run/evaluation")
+  evaluate=("${PYTHON:-python}" -m tfp_genens.evaluate)
+  for file in $evaluation_flagfiles; do evaluate+=("--flagfile=$file"); done
+  evaluate+=("--run_dir=$run" "--output_dir=$run/evaluation")
   report=("${PYTHON:-python}" -m tfp_genens.report "--evaluation_dir=$run/evaluation" "--output=$run/report.html")
 }
 
@@ -300,9 +330,10 @@ show_progress() { # on a terminal one line, rewritten in place
     elapsed=$((SECONDS - paced_since))
     left=$(((num_members * train_steps - total) * elapsed / (total - paced_total)))
     line+="  about $(duration "$left") left"
-    if [ -z "$overlay$advised" ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ]; then
-      say "This will take about $((left / 60)) minutes. --overlay=cpu trains with settings that CPUs can carry;" \
-        "flags/cpu.cfg says what they change."
+    if [ -z "$overlay$advised" ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ] &&
+      [ -f "flags/${model}_cpu.cfg" ]; then
+      say "This will take about $((left / 60)) minutes. --overlay=${model}_cpu trains with settings that" \
+        "CPUs can carry; flags/${model}_cpu.cfg says what they change."
       advised=yes
     fi
   fi
@@ -348,6 +379,34 @@ train_in_parallel() {
   if [ -t 1 ]; then printf '\r\033[K'; fi
 }
 
+missing_sets() { # as results.json has them, one a line
+  "$PYTHON" -c '
+import json, sys
+for entry in json.load(open(sys.argv[1], encoding="utf-8"))["missing"]:
+    print(sys.argv[2] + ":", entry["ood_dataset"], "was not evaluated:", entry["reason"])
+' "$run/evaluation/results.json" "$run"
+}
+
+# Where only some sets could not be had, evaluate ends with exit code 2 when everything else is written. That is not
+# stamped, so that they are tried again the next time, and adds to $missing instead of ending the script.
+evaluate_run() {
+  local key status=0 here=""
+  key=$(evaluation_key)
+  mkdir -p "$run/logs" "$run/.run_all"
+  rm -f "$run/.run_all/evaluation" "$run/.run_all/report"
+  : >"$run/.run_all/evaluation_started"
+  run "${evaluate[@]}" >"$run/logs/evaluate.log" || status=$?
+  if [ "$status" -eq 0 ]; then
+    stamp evaluation "$key"
+    return
+  fi
+  if [ "$status" -eq 2 ] && [ "$run/evaluation/results.json" -nt "$run/.run_all/evaluation_started" ]; then
+    here=$(missing_sets)
+  fi
+  if [ -z "$here" ]; then return "$status"; fi
+  missing+="$here"$'\n'
+}
+
 run_experiment() { # of the planned run
   local key
   echo "== $run =="
@@ -356,13 +415,9 @@ run_experiment() { # of the planned run
   fi
   if [ "$(evaluation_state)" != 'done' ]; then
     echo "Evaluating into $run/evaluation"
-    key=$(evaluation_key)
-    mkdir -p "$run/logs"
-    run "${evaluate[@]}" >"$run/logs/evaluate.log"
-    stamp evaluation "$key"
-    rm -f "$run/.run_all/report"
+    evaluate_run
   fi
-  if [ "$(report_state)" != 'done' ]; then
+  if ! report_is_done; then
     key=$(report_key)
     run "${report[@]}" >"$run/logs/report.log"
     stamp report "$key"
@@ -385,7 +440,7 @@ if [ "${1:-}" = test ]; then
   run_tests "$@"
 fi
 
-names=() overlay="" jobs="" dry_run=false
+names=() overlay="" jobs="" dry_run=false missing=""
 for argument in "$@"; do
   case $argument in
     --help | -h) usage && exit 0 ;;
@@ -421,3 +476,7 @@ for name in "${names[@]}"; do
   set_jobs
   if $dry_run; then list; else run_experiment; fi
 done
+if [ -n "$missing" ]; then
+  printf '\n%s' "$missing" >&2
+  fail "the sets above could not be evaluated; the same command tries them again"
+fi

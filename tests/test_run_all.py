@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import shutil
@@ -16,12 +17,14 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # What is asked of `python` is appended to $CALLS, one command a line. Members named in $FAIL fail,
-# those in $HANG train until they are told to stop.
+# those in $HANG train until they are told to stop. The run directories in $MISSING lack an OoD set.
 FAKE_PYTHON = """#!{python} -IS
 import json, os, pathlib, signal, sys, time
 
 args = sys.argv[1:]
-if args[0] == "-c":  # the version check
+if args[0] == "-c":
+    sys.argv = args[:1] + args[2:]
+    exec(args[1])
     sys.exit(0)
 if args[0] == "-I":
     sys.exit(int(os.environ.get("NOT_INSTALLED", 0)))
@@ -38,7 +41,11 @@ if module in ("venv", "pip", "pytest"):
     print("output of", module)
     sys.exit(int(os.environ.get("EXIT_" + module, 0)))
 
-options = dict(a.lstrip("-").split("=", 1) for a in args[2:])
+lines = []
+for arg in args[2:]:
+    is_file = arg.startswith("--flagfile=")
+    lines += pathlib.Path(arg[11:]).read_text().splitlines() if is_file else [arg]
+options = dict(line.lstrip("-").split("=", 1) for line in lines if line.startswith("--"))
 
 
 def stop(signum, frame):
@@ -63,15 +70,22 @@ def train(member):
 
 
 if module.endswith("train"):
-    for member in [options["member"]] if "member" in options else "012":
+    os.makedirs(options["run_dir"], exist_ok=True)
+    config = json.dumps({{"config": {{}}, "num_members": int(options["num_members"])}}, indent=2)
+    pathlib.Path(options["run_dir"], "config.json").write_text(config)
+    members = map(str, range(int(options["num_members"])))
+    for member in [options["member"]] if "member" in options else members:
         train(member)
 elif module.endswith("evaluate"):
     if "evaluate" in os.environ.get("FAIL", ""):
-        sys.exit(7)
+        sys.exit(2)
     directory = pathlib.Path(options["output_dir"])
     directory.mkdir(exist_ok=True)
-    (directory / "results.json").write_text("{{}}")
+    is_missing = options["run_dir"] in os.environ.get("MISSING", "").split()
+    missing = [{{"ood_dataset": "celeba", "reason": "not found"}}] if is_missing else []
+    (directory / "results.json").write_text(json.dumps({{"missing": missing}}))
     (directory / "table.md").write_text("| the table |\\n")
+    sys.exit(2 if is_missing else int(os.environ.get("EXIT_evaluate", 0)))
 elif module.endswith("report"):
     pathlib.Path(options["output"]).write_text("<html>")
 """
@@ -122,9 +136,9 @@ def tree(tmp_path: pathlib.Path) -> Tree:
     python.parent.mkdir(parents=True)
     python.write_text(FAKE_PYTHON.format(python=os.path.realpath(sys.executable)))
     python.chmod(0o755)
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("RUNS_DIR", "FAIL")
-    }
+    environment = dict(os.environ)
+    for name in ("RUNS_DIR", "FAIL", "HANG", "MISSING"):
+        environment.pop(name, None)
     environment |= {"VIRTUAL_ENV": str(tmp_path / "active"), "CALLS": str(tmp_path / "calls")}
     return Tree(root, python, environment)
 
@@ -201,6 +215,42 @@ def test_another_set_of_members_is_evaluated_anew(two_cores: Tree):
     path.write_text(path.read_text().replace("--num_members=3", "--num_members=2"))
     two_cores.run("tiny")
     assert two_cores.calls() == sorted([EVALUATE, REPORT, train(0), train(1)])
+    assert asked_members(two_cores) == 2
+    path.write_text(path.read_text().replace("--num_members=2", "--num_members=4"))
+    two_cores.run("tiny")
+    assert two_cores.calls() == sorted([EVALUATE, REPORT, *map(train, range(4))])
+    assert asked_members(two_cores) == 4
+
+
+def asked_members(tree: Tree) -> int:
+    return json.loads((tree.run_dir / "config.json").read_text())["num_members"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_another_number_of_members_asked_for_elsewhere_is_set_right(two_cores: Tree, jobs: int):
+    arguments = ("tiny", f"--jobs={jobs}")
+    assert two_cores.run(*arguments).returncode == 0
+    path = two_cores.run_dir / "config.json"
+    path.write_text(path.read_text().replace('"num_members": 3', '"num_members": 1'))
+    two_cores.calls()
+    two_cores.run(*arguments)
+    assert asked_members(two_cores) == 3
+    calls = two_cores.calls()
+    assert calls
+    assert all("genens.train" in call for call in calls), "the evaluation was of these members"
+    two_cores.run(*arguments)
+    assert two_cores.calls() == []
+
+
+@pytest.mark.parametrize("number", ["", "--num_members=0\n", "--num_members=many\n"])
+def test_a_flagfile_without_a_number_of_members_is_refused(tree: Tree, number: str):
+    (tree.root / "flags/tiny.cfg").write_text(f"--model=vae\n--train_steps=10\n{number}")
+    result = tree.run("tiny")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: flags/tiny.cfg: expected --num_members=N, a whole number of at least 1\n"
+    )
+    assert tree.calls() == []
 
 
 def test_changed_flags_are_put_to_training_and_changed_comments_are_not(two_cores: Tree):
@@ -247,10 +297,77 @@ def test_a_member_that_fails_stops_the_rest_and_its_words_and_code_are_passed_on
 
 
 def test_a_failing_evaluation_fails_and_is_not_taken_for_done(two_cores: Tree):
-    assert two_cores.run("tiny", FAIL="evaluate").returncode == 7
+    result = two_cores.run("tiny", FAIL="evaluate")
+    assert result.returncode == 2
+    assert "the table" not in result.stdout
     two_cores.calls()
     assert two_cores.run("tiny").returncode == 0
     assert two_cores.calls() == sorted([EVALUATE, REPORT])
+
+
+def test_a_missing_set_ends_the_script_only_when_the_rest_is_done(two_cores: Tree):
+    shutil.copy(two_cores.root / "flags/tiny.cfg", two_cores.root / "flags/small.cfg")
+    result = two_cores.run("tiny", "small", MISSING="runs/tiny")
+    assert result.returncode == 2
+    assert result.stdout.count("| the table |") == 2
+    assert (two_cores.root / "runs/small/report.html").exists()
+    assert REPORT in two_cores.calls()
+    assert result.stderr.splitlines() == [
+        "",
+        "runs/tiny: celeba was not evaluated: not found",
+        "error: the sets above could not be evaluated; the same command tries them again",
+    ]
+    assert two_cores.run("tiny", "small").returncode == 0
+    assert two_cores.calls() == sorted([EVALUATE, REPORT])
+    assert two_cores.run("tiny", "small").returncode == 0
+    assert two_cores.calls() == []
+
+
+def test_a_set_that_got_lost_is_not_covered_by_an_earlier_success(two_cores: Tree):
+    assert two_cores.run("tiny").returncode == 0
+    (two_cores.run_dir / "evaluation/results.json").unlink()
+    for _ in range(2):
+        assert two_cores.run("tiny", MISSING="runs/tiny").returncode == 2
+    assert "to continue  python " + EVALUATE in two_cores.run("tiny", "--dry_run").stdout
+
+
+@pytest.mark.parametrize("failure", [{"FAIL": "evaluate"}, {"EXIT_evaluate": "1"}])
+def test_another_failure_with_a_set_missing_before_is_a_failure(two_cores: Tree, failure: dict):
+    assert two_cores.run("tiny", MISSING="runs/tiny").returncode == 2
+    two_cores.calls()
+    result = two_cores.run("tiny", **failure)
+    assert result.returncode in (1, 2)
+    assert "the table" not in result.stdout
+    assert two_cores.calls() == [EVALUATE]
+
+
+def test_an_experiment_and_an_overlay_may_say_how_to_evaluate(two_cores: Tree):
+    directory = two_cores.root / "flags/evaluate"
+    directory.mkdir()
+    (directory / "tiny.cfg").write_text("# ours\n--num_examples=50\n")
+    (directory / "fast.cfg").write_text("# ours\n--num_examples=5\n")
+    two_cores.run("tiny", "--overlay=fast")
+    assert (
+        "-m tfp_genens.evaluate --flagfile=flags/evaluate/tiny.cfg "
+        "--flagfile=flags/evaluate/fast.cfg --run_dir=runs/tiny+fast "
+        "--output_dir=runs/tiny+fast/evaluation"
+    ) in two_cores.calls()
+    assert "experiments: tiny\noverlays:    fast\n" in two_cores.run("--help").stdout
+
+
+def test_changed_evaluation_flags_are_put_to_evaluation_alone(two_cores: Tree):
+    assert two_cores.run("tiny").returncode == 0
+    two_cores.calls()
+    path = two_cores.root / "flags/evaluate/tiny.cfg"
+    path.parent.mkdir()
+    path.write_text("# a comment\n")
+    two_cores.run("tiny")
+    assert two_cores.calls() == []
+    evaluate = EVALUATE.replace("evaluate ", "evaluate --flagfile=flags/evaluate/tiny.cfg ", 1)
+    for flags in ("--num_examples=50\n", "--num_examples=60\n"):
+        path.write_text(flags)
+        two_cores.run("tiny")
+        assert two_cores.calls() == sorted([evaluate, REPORT])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILES = sorted(ROOT.glob("flags/*.cfg"))
 EXPERIMENTS = [path for path in FLAGFILES if "\n--model=" in path.read_text()]
 OVERLAYS = [path for path in FLAGFILES if path not in EXPERIMENTS]
+EVALUATIONS = sorted(ROOT.glob("flags/evaluate/*.cfg"))
 SOURCES = re.compile(
     r"# (paper, (section|table|figure) \d|appendix [AB]\b|released code\b|ours: \w)"
 )
@@ -43,10 +44,10 @@ def test_there_are_experiments_and_an_overlay():
     assert {"digits", "vae_mnist", "vae_fashion_mnist", "vae_fashion_mnist_beta1"} <= {
         path.stem for path in EXPERIMENTS
     }
-    assert [path.stem for path in OVERLAYS] == ["cpu"]
+    assert [path.stem for path in OVERLAYS] == ["vae_cpu"]
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=name_of)
+@pytest.mark.parametrize("path", FLAGFILES + EVALUATIONS, ids=name_of)
 def test_each_value_stands_under_where_it_comes_from(path: pathlib.Path):
     lines = flag_lines(path)
     assert lines
@@ -56,33 +57,61 @@ def test_each_value_stands_under_where_it_comes_from(path: pathlib.Path):
     assert len(flags) == len(set(flags)), "a flag is given twice"
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=name_of)
-def test_flagfiles_are_what_training_takes(path: pathlib.Path):
+def parse_training(*files: pathlib.Path) -> dict:
+    """What train is given by these flagfiles; fails where it would refuse them."""
     from tfp_genens import cli, config, models, train
 
     classes = [config.RunConfig, config.TrainOptions]
     classes += [family.config for family in models.FAMILIES.values()]
-
-    def parse(*files: pathlib.Path) -> dict:
-        return cli.parse(["train", *(f"--flagfile={file}" for file in files)], classes)
-
-    own = parse(path)
-    assert own.keys() == {flag for flag, _, _ in flag_lines(path)}
-    for experiment in [path] if path in EXPERIMENTS else EXPERIMENTS:
-        values = own if path is experiment else parse(experiment, path)
-        assert values | own == values, "what is read last counts"
-        config.RunConfig.from_values(values)
-        config.TrainOptions.from_values(values)
-        train.model_config(values, models.FAMILIES)
+    values = cli.parse(["train", *(f"--flagfile={file}" for file in files)], classes)
+    config.RunConfig.from_values(values)
+    config.TrainOptions.from_values(values)
+    train.model_config(values, models.FAMILIES)
+    return values
 
 
-# run_all.sh reads what train would take for these where no flagfile says.
-def test_run_all_knows_the_defaults_of_training():
-    from tfp_genens import config
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
+def test_experiments_are_what_training_takes(path: pathlib.Path):
+    values = parse_training(path)
+    assert values.keys() == {flag for flag, _, _ in flag_lines(path)}
+    assert {"num_members", "train_steps"} <= values.keys(), "run_all.sh reads these"
 
-    script = (ROOT / "run_all.sh").read_text()
-    members, steps = config.TrainOptions().num_members, config.ModelConfig().train_steps
-    assert f"num_members={members} train_steps={steps}  # train's defaults" in script
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=name_of)
+def test_an_overlay_suits_every_experiment_of_the_family_that_it_is_named_after(path: pathlib.Path):
+    overlaid = 0
+    for experiment in EXPERIMENTS:
+        before = parse_training(experiment)
+        if path.stem.startswith(before["model"] + "_"):
+            after = parse_training(experiment, path)
+            assert after.keys() == before.keys() | {flag for flag, _, _ in flag_lines(path)}
+            assert after != before
+            overlaid += 1
+    assert overlaid, "no experiment has the --model that this overlay is named after"
+
+
+def test_the_overlays_for_cpus_are_what_training_advises():
+    from tfp_genens import models
+
+    for name, family in models.FAMILIES.items():
+        path = ROOT / f"flags/{name}_cpu.cfg"
+        given = {flag: value for flag, value, _ in flag_lines(path)} if path.exists() else {}
+        assert given == {flag: str(value) for flag, value in family.cpu_settings.items()}
+
+
+def test_there_are_evaluations():
+    assert EVALUATIONS
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=name_of)
+def test_flagfiles_for_evaluation_are_what_evaluate_takes(path: pathlib.Path):
+    from tfp_genens import cli, config
+
+    assert path.name in {file.name for file in FLAGFILES}, "named after no experiment or overlay"
+    values = cli.parse(["evaluate", f"--flagfile={path}"], [config.EvaluateConfig])
+    assert values.keys() == {flag for flag, _, _ in flag_lines(path)}
+    assert not values.keys() & {"run_dir", "output_dir"}, "run_all.sh gives these"
+    config.EvaluateConfig.from_values(values | {"run_dir": "run", "output_dir": "out"})
 
 
 MAINS = {"train.py", "score.py", "evaluate.py", "report.py"}
@@ -223,7 +252,7 @@ def test_help_names_the_experiments():
     result = run_all("--help")
     assert result.returncode == 0
     names = " ".join(path.stem for path in EXPERIMENTS)
-    assert f"experiments: {names}\noverlays:    cpu\n" in result.stdout
+    assert f"experiments: {names}\noverlays:    vae_cpu\n" in result.stdout
 
 
 def test_an_unknown_experiment_is_one_line_that_names_the_known():
@@ -234,14 +263,18 @@ def test_an_unknown_experiment_is_one_line_that_names_the_known():
 
 
 def test_a_dry_run_lists_the_commands(tmp_path: pathlib.Path):
-    result = run_all("vae_mnist", "--overlay=cpu", "--dry_run", "--jobs=1", RUNS_DIR=str(tmp_path))
-    run = tmp_path / "vae_mnist+cpu"
+    result = run_all(
+        "vae_mnist", "--overlay=vae_cpu", "--dry_run", "--jobs=1", RUNS_DIR=str(tmp_path)
+    )
+    run = tmp_path / "vae_mnist+vae_cpu"
     assert result.returncode == 0
     assert [line.strip() for line in result.stdout.splitlines()] == [
         str(run),
         "to do        python -m tfp_genens.train --flagfile=flags/vae_mnist.cfg "
-        f"--flagfile=flags/cpu.cfg --run_dir={run}",
-        f"to do        python -m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation",
+        f"--flagfile=flags/vae_cpu.cfg --run_dir={run}",
+        "to do        python -m tfp_genens.evaluate --flagfile=flags/evaluate/vae_mnist.cfg "
+        "--flagfile=flags/evaluate/vae_cpu.cfg "
+        f"--run_dir={run} --output_dir={run}/evaluation",
         f"to do        python -m tfp_genens.report --evaluation_dir={run}/evaluation "
         f"--output={run}/report.html",
     ]
