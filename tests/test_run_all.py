@@ -85,7 +85,7 @@ elif module.endswith("evaluate"):
     missing = [{{"ood_dataset": "celeba", "reason": "not found"}}] if is_missing else []
     (directory / "results.json").write_text(json.dumps({{"missing": missing}}))
     (directory / "table.md").write_text("| the table |\\n")
-    sys.exit(2 if is_missing else int(os.environ.get("EXIT_evaluate", 0)))
+    sys.exit(int(os.environ.get("EXIT_evaluate", 2 if is_missing else 0)))
 elif module.endswith("report"):
     pathlib.Path(options["output"]).write_text("<html>")
 """
@@ -331,12 +331,16 @@ def test_a_set_that_got_lost_is_not_covered_by_an_earlier_success(two_cores: Tre
     assert "to continue  python " + EVALUATE in two_cores.run("tiny", "--dry_run").stdout
 
 
-@pytest.mark.parametrize("failure", [{"FAIL": "evaluate"}, {"EXIT_evaluate": "1"}])
-def test_another_failure_with_a_set_missing_before_is_a_failure(two_cores: Tree, failure: dict):
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [({"FAIL": "evaluate"}, 2), ({"MISSING": "runs/tiny", "EXIT_evaluate": "1"}, 1)],
+    ids=["before it wrote", "after it wrote"],
+)
+def test_another_failure_than_a_missing_set_is_a_failure(two_cores: Tree, failure, code):
     assert two_cores.run("tiny", MISSING="runs/tiny").returncode == 2
     two_cores.calls()
     result = two_cores.run("tiny", **failure)
-    assert result.returncode in (1, 2)
+    assert result.returncode == code
     assert "the table" not in result.stdout
     assert two_cores.calls() == [EVALUATE]
 
