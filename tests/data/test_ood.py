@@ -36,10 +36,12 @@ def values_of(name, context):
 def test_rows_are_whole():
     for name, row in OOD_SETS.items():
         assert row.name == name
+        assert row.label
         assert row.description.endswith(".")
         assert row.description[0].isupper()
     for name, dataset in DATASETS.items():
         assert dataset.name == name
+        assert name not in OOD_SETS or dataset.label == OOD_SETS[name].label
         assert set(dataset.ood) <= set(OOD_SETS)
         assert name not in dataset.ood
         assert len(set(dataset.ood)) == len(dataset.ood)
@@ -201,7 +203,7 @@ def test_any_spec_is_a_set(context, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.full((300, 8, 8, 1), 9, np.uint8))
     spec = f"npz:{tmp_path / 'a.npz'}"
     row, source = open_ood(spec, context)
-    assert row.name == spec
+    assert row.name == row.label == spec
     assert row.attacked_members is None
     assert spec in row.description
     assert source.num_examples == 230

@@ -82,6 +82,13 @@ def test_results_hold_the_contract(evaluate, tmp_path):
             assert 0 <= row[f"{metric}_low"] <= row[f"{metric}_high"] <= 100
     assert all(set(m) == set(document["manifests"][0]) for m in document["manifests"])
     assert "signatures" not in document["manifests"][0]
+    assert document["labels"]["datasets"] == {
+        "digits": "Digits",
+        "hflip": "HFlip",
+        "uniform": "Uniform noise",
+        "adversarial_clipped": "Adversarial, clipped",
+    }
+    assert set(document["labels"]["scores"]) == set(scores)
     assert document["git_commit"] == artifacts.git_commit()
 
 
@@ -228,9 +235,10 @@ def test_changed_contents_of_a_registered_set_are_scored_again(
 ):
     path = tmp_path / "mine.npz"
     np.savez(path, x=np.full((4, 8, 8, 1), 200, np.uint8))
-    row = OodSet("mine", lambda c: open_source(f"npz:{path}", c.input_spec), "Mine.")
+    row = OodSet("mine", "My set", lambda c: open_source(f"npz:{path}", c.input_spec), "Mine.")
     monkeypatch.setitem(OOD_SETS, "mine", row)
     evaluate(ood=("mine",))
+    assert results(tmp_path)["labels"]["datasets"] == {"digits": "Digits", "mine": "My set"}
     first, scored = results(tmp_path)["rows"], ensemble.num_scored
     evaluate(ood=("mine",))
     assert ensemble.num_scored == scored

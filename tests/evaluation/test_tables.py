@@ -24,6 +24,7 @@ def row(ood_dataset, score, auroc, paper_auroc=None, **kwargs):
         "paper_auroc": paper_auroc,
         "auroc_members": [1.0, 2.0],
         "members_used": [0, 1],
+        "description": f"What {ood_dataset} is.",
         "num_nan": 0,
         **kwargs,
     }
@@ -37,6 +38,10 @@ def document():
         "members": 2,
         "num_in": 1500,
         "main_scores": ["rate", "waic"],
+        "labels": {
+            "datasets": {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"},
+            "scores": {"rate": "Rate", "elbo": "ELBO", "waic": "WAIC"},
+        },
         "notes": ["A note."],
         "missing": [],
         "rows": [
@@ -64,10 +69,35 @@ def test_summary_has_one_line_a_set_with_the_papers_numbers_beside(document):
 
 def test_no_paper_columns_without_paper_numbers(document):
     document["train_dataset"] = "digits"
-    header, body = tables.metric_table(document, "auroc")
-    assert header == ["OoD set", "Rate", "WAIC"]
-    assert [len(line) for line in body] == [3, 3]
-    assert tables.metric_table(document | {"train_dataset": "mnist"}, "fpr_at_95_tpr")[0] == header
+    mnist = document | {"train_dataset": "mnist"}
+    for table in (
+        tables.metric_table(document, "auroc"),
+        tables.metric_table(mnist, "fpr_at_95_tpr"),
+    ):
+        assert table.has_paper == (False, False)
+        header = tables.metric_markdown(table).splitlines()[0]
+        assert header.replace(" ", "") == "|OoDset|Rate|WAIC|"
+
+
+def test_the_papers_column_stands_only_where_it_has_numbers(document):
+    document["main_scores"] = ["elbo", "rate"]
+    table = tables.metric_table(document, "auroc")
+    assert (table.scores, table.has_paper) == (("ELBO", "Rate"), (False, True))
+    header = tables.metric_markdown(table).splitlines()[0]
+    assert header.replace(" ", "") == "|OoDset|ELBO|Rate|paper|"
+
+
+def test_cells(document):
+    line = tables.metric_table(document, "auroc").lines[0]
+    assert (line.label, line.description) == ("Fashion-MNIST", "What fashion_mnist is.")
+    assert line.cells[0] == tables.Cell("97.0", "[95.8, 97.5]", "1.0 to 2.0", "94.7", "+2.3")
+    other = tables.metric_table(document, "fpr_at_95_tpr").lines[0].cells[0]
+    assert (other.members, other.paper, other.difference) == ("", "", "")
+
+
+def test_names_without_a_label_stand_for_themselves(document):
+    del document["labels"]
+    assert tables.summary(document).startswith("# mnist, 2 x vae")
 
 
 def test_missing_sets_are_named(document):

@@ -111,6 +111,14 @@ def write_evaluation(
         "members": NUM_MEMBERS,
         "in_distribution": "tfds:mnist:test",
         "num_in": 50,
+        "labels": {
+            "datasets": {
+                "mnist": "MNIST",
+                "fashion_mnist": "Fashion-MNIST",
+                "omniglot": "Omniglot",
+            },
+            "scores": {"rate": "Rate", "log_prob": "log p(x)", "waic": "WAIC"},
+        },
         "main_scores": list(paper.main_scores(["rate", "log_prob", "waic"], "vae")),
         "rows": rows,
         "missing": [],

@@ -14,9 +14,10 @@ import pytest
 from tfp_genens import report as main_module
 from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
+from tfp_genens.evaluation.tables import metric_table
 from tfp_genens.reporting import evaluation_files, extras
 from tfp_genens.reporting.figures import write_figures
-from tfp_genens.reporting.html import calibration, metric_table, report, short_commit
+from tfp_genens.reporting.html import calibration, report, short_commit
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -83,16 +84,16 @@ def test_numbers_are_those_of_results_json(make_evaluation, tmp_path):
 def test_the_papers_numbers_and_differences(make_evaluation):
     document = json.loads((make_evaluation() / "results.json").read_text())
     table = metric_table(document, "auroc")
-    assert table["scores"] == ["Rate", "log p(x)", "WAIC"]
-    assert table["has_paper"]
+    assert table.scores == ("Rate", "log p(x)", "WAIC")
+    assert table.has_paper == (True, True, True)
     row = next(r for r in document["rows"] if r["score"] == "rate")
-    cell = table["lines"][0]["cells"][0]
+    cell = table.lines[0].cells[0]
     assert cell.paper == "94.7"
     assert float(cell.difference) == pytest.approx(row["auroc"] - 94.7, abs=0.051)
     assert re.fullmatch(r"\d+\.\d to \d+\.\d", cell.members)
-    clipped = table["lines"][2]["cells"][0]
-    assert (clipped.paper, clipped.difference) == (None, "")
-    assert not metric_table(document, "fpr_at_95_tpr")["has_paper"]
+    clipped = table.lines[2].cells[0]
+    assert (clipped.paper, clipped.difference) == ("", "")
+    assert not any(metric_table(document, "fpr_at_95_tpr").has_paper)
 
 
 def test_facts_notes_and_commands(make_evaluation, tmp_path):
@@ -144,6 +145,18 @@ def test_everything_is_escaped(make_evaluation, tmp_path):
     _, text = write_report(tmp_path, directory)
     assert "<script>alert(1)</script>" in text  # As text, not as a tag.
     assert "<script" not in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_report_shows_the_papers_columns_only_where_it_has_numbers(make_evaluation, tmp_path):
+    directory = make_evaluation()
+    document = json.loads((directory / "results.json").read_text())
+    document["main_scores"] = ["distortion", "waic"]
+    (directory / "results.json").write_text(json.dumps(document))
+    _, text = write_report(tmp_path, directory)
+    head = "OoD set distortion [95 % interval] WAIC [95 % interval]"
+    assert f"{head} paper difference" in text  # AUROC
+    assert text.count(f"{head} paper") == 1
+    assert text.count(head) == 3
 
 
 def test_calibration_by_hand(make_evaluation):

@@ -30,12 +30,14 @@ class Dataset:
     """One set to train on.
 
     Attributes:
+      label: what tables and figures call it.
       train: SPEC of the training data, from which validation data are held out.
       test: SPEC of the in-distribution test data.
       ood: names in OOD_SETS, in the paper's order (Table 2).
     """
 
     name: str
+    label: str
     train: str
     test: str
     ood: tuple[str, ...]
@@ -46,18 +48,21 @@ DATASETS: dict[str, Dataset] = {
     for row in (
         Dataset(
             "digits",
+            "Digits",
             "digits:train",
             "digits:test",
             (*_FLIPS, *_NOISE, *_ATTACKS, "photo_patches"),
         ),
         Dataset(
             "mnist",
+            "MNIST",
             "tfds:mnist:train",
             "tfds:mnist:test",
             ("fashion_mnist", *_NOISE, *_FLIPS, *_ATTACKS),
         ),
         Dataset(
             "fashion_mnist",
+            "Fashion-MNIST",
             "tfds:fashion_mnist:train",
             "tfds:fashion_mnist:test",
             ("mnist", *_NOISE, *_FLIPS, *_ATTACKS),

@@ -45,6 +45,7 @@ class OodSet:
     """One out-of-distribution set.
 
     Attributes:
+      label: what tables and figures call it.
       description: one plain sentence for the report.
       attacked_members: the members whose own scores the set was made to fool; None where it is
         aimed at no single member.
@@ -54,26 +55,27 @@ class OodSet:
     """
 
     name: str
+    label: str
     build: Callable[[OodContext], Source]
     description: str
     attacked_members: tuple[int, ...] | None = None
     attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _spec_set(name: str, spec: str, description: str) -> OodSet:
+def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
     def build(context: OodContext) -> Source:
         return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
 
-    return OodSet(name, build, description)
+    return OodSet(name, label, build, description)
 
 
-def _flip_set(name: str, flip: Callable[[Source], Source], description: str) -> OodSet:
+def _flip_set(name: str, label: str, flip: Callable[[Source], Source], description: str) -> OodSet:
     def build(context: OodContext) -> Source:
         if len(context.test.shape) != 3:
             raise _unsuitable(name, "images", context.input_spec)
         return flip(context.test)
 
-    return OodSet(name, build, description)
+    return OodSet(name, label, build, description)
 
 
 def _value_range(name: str, input_spec: InputSpec) -> tuple[float, float]:
@@ -84,6 +86,7 @@ def _value_range(name: str, input_spec: InputSpec) -> tuple[float, float]:
 
 def _noise_set(
     name: str,
+    label: str,
     blocks: Callable[[tuple[int, ...], tuple[float, float], int], noise.Blocks],
     description: str,
 ) -> OodSet:
@@ -92,7 +95,7 @@ def _noise_set(
         make_block = blocks(shape, value_range, context.seed)
         return BlockSource(name, shape, context.num_examples, make_block)
 
-    return OodSet(name, build, description)
+    return OodSet(name, label, build, description)
 
 
 def _photo_patches(context: OodContext) -> Source:
@@ -106,6 +109,7 @@ def _photo_patches(context: OodContext) -> Source:
 
 def _attack_set(
     name: str,
+    label: str,
     gradient: Callable[[Differentiable], adversarial.Gradient],
     description: str,
     *,
@@ -157,7 +161,7 @@ def _attack_set(
         "eps": eps,
         "step_size": step_size,
     }
-    return OodSet(name, build, description, attacked_members, settings)
+    return OodSet(name, label, build, description, attacked_members, settings)
 
 
 def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
@@ -168,31 +172,36 @@ def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
 OOD_SETS: dict[str, OodSet] = {
     row.name: row
     for row in (
-        _flip_set("hflip", transforms.hflip, "Test images mirrored left to right."),
-        _flip_set("vflip", transforms.vflip, "Test images turned upside down."),
+        _flip_set("hflip", "HFlip", transforms.hflip, "Test images mirrored left to right."),
+        _flip_set("vflip", "VFlip", transforms.vflip, "Test images turned upside down."),
         _noise_set(
             "uniform",
+            "Uniform noise",
             noise.uniform_blocks,
             "Every pixel drawn independently and uniformly from the valid range.",
         ),
         _noise_set(
             "gaussian",
+            "Gaussian noise",
             noise.gaussian_blocks,
             "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
         ),
         OodSet(
             "photo_patches",
+            "Photo patches",
             _photo_patches,
             "Small patches of two photographs (china.jpg and flower.jpg of scikit-learn).",
         ),
-        _spec_set("mnist", "tfds:mnist:test", "MNIST's test images: handwritten digits."),
+        _spec_set("mnist", "MNIST", "tfds:mnist:test", "MNIST's test images: handwritten digits."),
         _spec_set(
             "fashion_mnist",
+            "Fashion-MNIST",
             "tfds:fashion_mnist:test",
             "Fashion-MNIST's test images: grey pictures of clothes.",
         ),
         _attack_set(
             "adversarial_unclipped",
+            "Adversarial, unclipped",
             adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
             "0's log_prob, neither clipped: most pixels lie outside the valid range.",
@@ -201,6 +210,7 @@ OOD_SETS: dict[str, OodSet] = {
         ),
         _attack_set(
             "adversarial_clipped",
+            "Adversarial, clipped",
             adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
             "log_prob, then clipped to the valid range.",
@@ -209,6 +219,7 @@ OOD_SETS: dict[str, OodSet] = {
         ),
         _attack_set(
             "adversarial_pgd_clipped",
+            "Adversarial, PGD",
             adversarial.member_gradient,
             "Gaussian noise moved ten smaller steps up the gradient of member 0's log_prob, kept "
             "within 0.3 of the range of where it began and within the valid range.",
@@ -219,6 +230,7 @@ OOD_SETS: dict[str, OodSet] = {
         ),
         _attack_set(
             "adversarial_waic_clipped",
+            "Adversarial, WAIC",
             adversarial.waic_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
             "ensemble's WAIC, then clipped to the valid range.",
@@ -241,7 +253,9 @@ def open_ood(name_or_spec: str, context: OodContext) -> tuple[OodSet, Source]:
     if name_or_spec in OOD_SETS:
         row = OOD_SETS[name_or_spec]
     elif scheme_of(name_or_spec) is not None:
-        row = _spec_set(name_or_spec, name_or_spec, f"Inputs read from {name_or_spec}.")
+        row = _spec_set(
+            name_or_spec, name_or_spec, name_or_spec, f"Inputs read from {name_or_spec}."
+        )
     else:
         expected = f"one of {', '.join(OOD_SETS)}, or a SPEC: {spec_forms()}"
         raise UserError(ARGUMENT, expected, repr(name_or_spec))

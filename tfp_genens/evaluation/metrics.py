@@ -30,7 +30,6 @@ class Ranking:
       num_in_above: int [num_out], ID inputs more anomalous than this OoD input.
       num_in_to_tie: int [num_out], ID inputs at least as anomalous.
       num_ood_to_tie: int [num_out], OoD inputs at least as anomalous, itself included.
-      num_nan: inputs, ID and OoD, whose score was NaN.
     """
 
     in_order: np.ndarray
@@ -38,7 +37,6 @@ class Ranking:
     num_in_above: np.ndarray
     num_in_to_tie: np.ndarray
     num_ood_to_tie: np.ndarray
-    num_nan: int
 
 
 def rank(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> Ranking:
@@ -66,7 +64,6 @@ def rank(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> Ranki
         num_in_above=np.searchsorted(in_places, ood_places, side="left"),
         num_in_to_tie=np.searchsorted(in_places, ood_places, side="right"),
         num_ood_to_tie=np.searchsorted(ood_places, ood_places, side="right"),
-        num_nan=int(is_nan.sum()),
     )
 
 
@@ -130,16 +127,6 @@ def all_metrics(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -
 def auroc(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> float:
     """Area under the ROC curve: P(OoD is more anomalous than ID) + P(tie) / 2."""
     return all_metrics(in_scores, ood_scores, direction)["auroc"]
-
-
-def average_precision(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> float:
-    """Average precision of finding the OoD inputs; depends on their share of all inputs."""
-    return all_metrics(in_scores, ood_scores, direction)["average_precision"]
-
-
-def fpr_at_95_tpr(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> float:
-    """Share of ID inputs flagged by the strictest threshold that flags 95 % of the OoD inputs."""
-    return all_metrics(in_scores, ood_scores, direction)["fpr_at_95_tpr"]
 
 
 def roc_curve(

@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,20 @@ from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import labels, paper, rows, store, tables
+from tfp_genens.evaluation import paper, results, rows, store, tables
 from tfp_genens.files import atomic_path, make_directory, write_json
 from tfp_genens.scoring.columns import ScoreFile
+from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 from tfp_genens.scoring.ensemble import Ensemble
 
-SCHEMA_VERSION = 1
 NUM_SAMPLES = 12  # of each member, for the figure of samples
+
+_OUTPUT_LABELS = {
+    "log_prob": "log p(x)",
+    "elbo": "ELBO",
+    "rate": "Rate",
+    "distortion": "Distortion",
+}
 
 # Long, and of no use to a reader of results; they stay in the members' manifests.
 _MANIFEST_FIELDS_LEFT_OUT = ("signatures", "calibration")
@@ -130,7 +137,7 @@ class _Scorer:
         self._store = store.Store(output_dir)
         self._in_fingerprint = store.fingerprint(source, config.batch_size)
         self.in_distribution = self._scored(
-            store.IN_DISTRIBUTION, source, inputs=self._in_fingerprint
+            results.IN_DISTRIBUTION, source, inputs=self._in_fingerprint
         )
         self._context = ood_sets.OodContext(
             test=source,
@@ -211,12 +218,17 @@ def _document(
         for manifest in ensemble.manifests
     ]
     document = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": results.SCHEMA_VERSION,
         "train_dataset": ensemble.train_dataset,
         "model": ensemble.model,
         "members": ensemble.num_members,
         "in_distribution": in_spec,
         "num_in": len(in_scores.frame),
+        "labels": labels(
+            ensemble.train_dataset,
+            [entry["name"] for entry in sets] + [entry["ood_dataset"] for entry in missing],
+            scores,
+        ),
         "main_scores": list(paper.main_scores(scores, ensemble.model)),
         "rows": list(result_rows),
         "missing": list(missing),
@@ -230,6 +242,21 @@ def _document(
     }
     document["notes"] = notes(document)
     return document
+
+
+def labels(
+    train_dataset: str, ood_datasets: Iterable[str], scores: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """What tables and figures call sets and scores; what is not in it stands for itself.
+
+    It goes into results.json, because reports are made from files alone.
+    """
+    found = [*(ood_sets.OOD_SETS.get(n) for n in ood_datasets), DATASETS.get(train_dataset)]
+    known = {**_OUTPUT_LABELS, **{name: row.label for name, row in ENSEMBLE_SCORES.items()}}
+    return {
+        "datasets": {row.name: row.label for row in found if row is not None},
+        "scores": {score: known[score] for score in scores if score in known},
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -252,7 +279,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     by_attack: dict[tuple[int, ...], list[str]] = {}
     for entry in document["sets"]:
         if entry["attacked_members"] is not None:
-            name = labels.dataset(entry["name"])
+            name = results.dataset_label(document, entry["name"])
             by_attack.setdefault(tuple(entry["attacked_members"]), []).append(name)
     for attacked, names in by_attack.items():
         members = ", ".join(map(str, attacked))
@@ -263,11 +290,13 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     for row in document["rows"]:
         if row["num_nan"]:
             found.append(
-                f"{labels.score(row['score'])} on {labels.dataset(row['ood_dataset'])}: "
+                f"{results.score_label(document, row['score'])} on "
+                f"{results.dataset_label(document, row['ood_dataset'])}: "
                 f"{row['num_nan']:,} scores were NaN; each counts against the score."
             )
     if train_dataset not in paper.train_datasets():
-        found.append(f"The paper has no results for {labels.dataset(train_dataset)}.")
+        label = results.dataset_label(document, train_dataset)
+        found.append(f"The paper has no results for {label}.")
         return found
     deviations = paper.deviations(
         document["model"],
@@ -287,5 +316,5 @@ def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> Non
         for member in range(ensemble.num_members)
     ]
     store.write_arrays(
-        output_dir / "examples" / "model_samples.npz", {"samples": np.stack(samples)}
+        results.examples_path(output_dir, results.MODEL_SAMPLES), {"samples": np.stack(samples)}
     )

@@ -25,21 +25,20 @@ from tqdm import tqdm
 from tfp_genens import __version__
 from tfp_genens.data.sources import Batch, Source
 from tfp_genens.errors import UserError
+from tfp_genens.evaluation import results
 from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.files import atomic_path, read_json, sha256_of_file, write_json
 from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, read_scores
 from tfp_genens.scoring.stream import score_to_file
 from tfp_genens.spec import HIGHER_IS_NORMAL
 
-IN_DISTRIBUTION = "in_distribution"
 NUM_FIRST = 12
-NUM_EXTREME = 10  # at either end; no figure shows more
 
 
 def safe_name(name: str) -> str:
     """A file name for a set: itself where possible, else its readable part and a hash of it all."""
     clean = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:60]
-    if clean == name and name != IN_DISTRIBUTION:
+    if clean == name and name != results.IN_DISTRIBUTION:
         return name
     return f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -83,12 +82,6 @@ class Store:
     def __init__(self, output_dir: Path):
         self._output_dir = output_dir
 
-    def score_path(self, name: str) -> Path:
-        return self._output_dir / "scores" / f"{name}.parquet"
-
-    def examples_path(self, name: str) -> Path:
-        return self._output_dir / "examples" / f"{name}.npz"
-
     def scored(
         self,
         name: str,
@@ -113,11 +106,13 @@ class Store:
         Raises:
           UserError: an input is not valid; no file of this set is left then.
         """
-        record_path = self.score_path(name).with_suffix(".json")
-        if self._is_current(name, key, record_path):
-            return ScoredSet(read_scores(self.score_path(name)), True, 0.0)
+        scores_path = results.scores_path(self._output_dir, name)
+        examples_path = results.examples_path(self._output_dir, name)
+        record_path = scores_path.with_suffix(".json")
+        if _is_current(record_path, key, scores_path, examples_path):
+            return ScoredSet(read_scores(scores_path), True, 0.0)
         start = time.monotonic()
-        for path in (record_path, self.score_path(name), self.examples_path(name)):
+        for path in (record_path, scores_path, examples_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
         watched = _Watched(source)
@@ -125,58 +120,59 @@ class Store:
             score_to_file(
                 ensemble,
                 watched,
-                self.score_path(name),
+                scores_path,
                 batch_size=batch_size,
                 outputs=outputs,
                 argument="--output_dir",
             )
-        scores = read_scores(self.score_path(name))
-        self._write_examples(name, scores, ensemble, *watched.inputs())
+        scores = read_scores(scores_path)
+        _write_examples(examples_path, scores, ensemble, *watched.inputs())
         write_json(
             record_path,
             {
                 "key": key,
                 "source": source.name,
-                "scores_sha256": sha256_of_file(self.score_path(name)),
-                "examples_sha256": sha256_of_file(self.examples_path(name)),
+                "scores_sha256": sha256_of_file(scores_path),
+                "examples_sha256": sha256_of_file(examples_path),
             },
         )
         return ScoredSet(scores, False, time.monotonic() - start)
 
-    def _is_current(self, name: str, key: str, record_path: Path) -> bool:
-        try:
-            record = read_json(record_path, "--output_dir")
-            return (
-                record.get("key") == key
-                and record.get("scores_sha256") == sha256_of_file(self.score_path(name))
-                and record.get("examples_sha256") == sha256_of_file(self.examples_path(name))
-            )
-        except (OSError, UserError):
-            return False
 
-    def _write_examples(
-        self,
-        name: str,
-        scores: ScoreFile,
-        ensemble: Any,
-        example_ids: Sequence[str],
-        values: np.ndarray,
-    ) -> None:
-        if list(scores.frame[EXAMPLE_ID]) != list(example_ids):
-            raise ValueError("The scores' example_id must be the inputs', in the same order.")
-        arrays = {"first": values[:NUM_FIRST]}
-        if "reconstruct" in getattr(ensemble, "functions", ()):
-            arrays["reconstructions"] = np.asarray(ensemble.reconstruct(values[:NUM_FIRST]))
-        score = ranking_score(scores)
-        if score is not None:
-            ranked = scores.frame[score].to_numpy(np.float64)
-            sign = 1.0 if scores.ensemble_scores[score].direction == HIGHER_IS_NORMAL else -1.0
-            # NaN sorts last at both ends: it is neither.
-            for end, sign_at_end in (("least", sign), ("most", -sign)):
-                chosen = np.argsort(sign_at_end * ranked, kind="stable")[:NUM_EXTREME]
-                arrays[f"{end}_normal"] = values[chosen]
-                arrays[f"{end}_normal_score"] = ranked[chosen]
-        write_arrays(self.examples_path(name), arrays)
+def _is_current(record_path: Path, key: str, scores_path: Path, examples_path: Path) -> bool:
+    try:
+        record = read_json(record_path, "--output_dir")
+        return (
+            record.get("key") == key
+            and record.get("scores_sha256") == sha256_of_file(scores_path)
+            and record.get("examples_sha256") == sha256_of_file(examples_path)
+        )
+    except (OSError, UserError):
+        return False
+
+
+def _write_examples(
+    path: Path,
+    scores: ScoreFile,
+    ensemble: Any,
+    example_ids: Sequence[str],
+    values: np.ndarray,
+) -> None:
+    if list(scores.frame[EXAMPLE_ID]) != list(example_ids):
+        raise ValueError("The scores' example_id must be the inputs', in the same order.")
+    arrays = {"first": values[:NUM_FIRST]}
+    if "reconstruct" in getattr(ensemble, "functions", ()):
+        arrays["reconstructions"] = np.asarray(ensemble.reconstruct(values[:NUM_FIRST]))
+    score = ranking_score(scores)
+    if score is not None:
+        ranked = scores.frame[score].to_numpy(np.float64)
+        sign = 1.0 if scores.ensemble_scores[score].direction == HIGHER_IS_NORMAL else -1.0
+        # NaN sorts last at both ends: it is neither.
+        for end, sign_at_end in (("least", sign), ("most", -sign)):
+            chosen = np.argsort(sign_at_end * ranked, kind="stable")[: results.NUM_EXTREME]
+            arrays[f"{end}_normal"] = values[chosen]
+            arrays[f"{end}_normal_score"] = ranked[chosen]
+    write_arrays(path, arrays)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

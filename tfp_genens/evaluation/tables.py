@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfp_genens.evaluation import labels, paper
+from tfp_genens.evaluation import paper, results
 
 TITLES = {
     "auroc": "AUROC",
@@ -18,56 +19,101 @@ TITLES = {
 }
 
 
-def value_with_interval(row: Mapping[str, Any], metric: str) -> str:
-    """E.g. "98.2 [97.9, 98.5]", percent."""
-    return f"{row[metric]:.1f} [{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]"
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One number of ours, and the paper's; all in percent, as text.
+
+    Attributes:
+      ours: e.g. "98.2".
+      interval: "[low, high]".
+      members: "lowest to highest member", or "" for ensemble scores and other metrics.
+      paper: "" where the paper has no number.
+      difference: ours - paper, signed, in points, or "".
+    """
+
+    ours: str
+    interval: str
+    members: str
+    paper: str
+    difference: str
 
 
-def paper_value(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> float | None:
-    """The paper's number for a row, percent, or None."""
-    return paper.value(
-        document["train_dataset"], row["ood_dataset"], row["score"], document["model"], metric
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One OoD set: its label, what it is, and a cell a column."""
+
+    label: str
+    description: str
+    cells: tuple[Cell, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricTable:
+    """One line an OoD set, one column a main score.
+
+    Attributes:
+      scores: the columns' labels.
+      has_paper: a column each, whether the paper has any number in it.
+    """
+
+    scores: tuple[str, ...]
+    has_paper: tuple[bool, ...]
+    lines: tuple[Line, ...]
+
+
+def metric_table(document: Mapping[str, Any], metric: str) -> MetricTable:
+    """The main scores by one of metrics.METRICS; `document` is a parsed results.json."""
+    scores = document["main_scores"]
+    rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
+    lines = tuple(
+        Line(
+            results.dataset_label(document, ood_dataset),
+            rows[ood_dataset, scores[0]]["description"],
+            tuple(_cell(document, rows[ood_dataset, score], metric) for score in scores),
+        )
+        for ood_dataset in dict.fromkeys(row["ood_dataset"] for row in document["rows"])
+    )
+    return MetricTable(
+        scores=tuple(results.score_label(document, score) for score in scores),
+        has_paper=tuple(any(line.cells[k].paper for line in lines) for k in range(len(scores))),
+        lines=lines,
     )
 
 
-def metric_table(
-    document: Mapping[str, Any], metric: str, scores: Sequence[str] | None = None
-) -> tuple[list[str], list[list[str]]]:
-    """One line an OoD set, one column a score, the paper's number beside where it has any.
+def _cell(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> Cell:
+    theirs = paper.value(
+        document["train_dataset"], row["ood_dataset"], row["score"], document["model"], metric
+    )
+    members = ""
+    if metric == "auroc" and row["auroc_members"] and len(row["auroc_members"]) > 1:
+        members = f"{min(row['auroc_members']):.1f} to {max(row['auroc_members']):.1f}"
+    return Cell(
+        ours=f"{row[metric]:.1f}",
+        interval=_interval(row, metric),
+        members=members,
+        paper="" if theirs is None else f"{theirs:.1f}",
+        difference="" if theirs is None else f"{row[metric] - theirs:+.1f}",
+    )
 
-    Args:
-      document: a parsed results.json.
-      metric: one of metrics.METRICS.
-      scores: which scores; default: the main ones.
 
-    Returns:
-      Header and body.
-    """
-    scores = document["main_scores"] if scores is None else scores
-    cells = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
-    with_paper = [
-        score
-        for score in scores
-        if any(
-            paper_value(document, row, metric) is not None
-            for (_, name), row in cells.items()
-            if name == score
-        )
-    ]
+def _interval(row: Mapping[str, Any], metric: str) -> str:
+    return f"[{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]"
+
+
+def metric_markdown(table: MetricTable) -> str:
+    """The paper's numbers stand beside ours, in the columns where it has any."""
     header = ["OoD set"]
-    for score in scores:
-        header += [labels.score(score), "paper"] if score in with_paper else [labels.score(score)]
+    for score, has_paper in zip(table.scores, table.has_paper, strict=True):
+        header += [score, "paper"] if has_paper else [score]
     body = []
-    for ood_dataset in dict.fromkeys(row["ood_dataset"] for row in document["rows"]):
-        line = [labels.dataset(ood_dataset)]
-        for score in scores:
-            row = cells[ood_dataset, score]
-            line.append(value_with_interval(row, metric))
-            if score in with_paper:
-                theirs = paper_value(document, row, metric)
-                line.append("-" if theirs is None else f"{theirs:.1f}")
-        body.append(line)
-    return header, body
+    for line in table.lines:
+        cells = [line.label]
+        for cell, has_paper in zip(line.cells, table.has_paper, strict=True):
+            cells.append(f"{cell.ours} {cell.interval}")
+            if has_paper:
+                cells.append(cell.paper or "-")
+        body.append(cells)
+    return markdown(header, body)
 
 
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -88,9 +134,8 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def heading(document: Mapping[str, Any]) -> str:
     """E.g. "MNIST, 5 x vae"."""
-    return (
-        f"{labels.dataset(document['train_dataset'])}, {document['members']} x {document['model']}"
-    )
+    label = results.dataset_label(document, document["train_dataset"])
+    return f"{label}, {document['members']} x {document['model']}"
 
 
 def summary(document: Mapping[str, Any]) -> str:
@@ -100,7 +145,7 @@ def summary(document: Mapping[str, Any]) -> str:
         f"# {heading(document)}",
         f"AUROC in percent [95 % interval]; out-of-distribution is the positive class; {num_in:,} "
         "in-distribution inputs.",
-        markdown(*metric_table(document, "auroc")),
+        metric_markdown(metric_table(document, "auroc")),
         "\n".join(f"- {note}" for note in document["notes"]),
     ]
     if document["missing"]:
@@ -117,7 +162,7 @@ def table_md(document: Mapping[str, Any]) -> str:
     """table.md: the summary, then the other metrics, then AUROC of every score."""
     parts = [summary(document).rstrip()]
     for metric in ("average_precision", "fpr_at_95_tpr"):
-        parts += [f"## {TITLES[metric]}, percent", markdown(*metric_table(document, metric))]
+        parts += [f"## {TITLES[metric]}, percent", metric_markdown(metric_table(document, metric))]
     parts += ["## AUROC of every score, percent", markdown(*every_score_table(document))]
     return "\n\n".join(parts) + "\n"
 
@@ -127,11 +172,14 @@ def every_score_table(document: Mapping[str, Any]) -> tuple[list[str], list[list
     ood_datasets = list(dict.fromkeys(row["ood_dataset"] for row in document["rows"]))
     scores = list(dict.fromkeys(row["score"] for row in document["rows"]))
     rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
-    header = ["Score", *map(labels.dataset, ood_datasets)]
+    header = ["Score", *(results.dataset_label(document, name) for name in ood_datasets)]
     body = [
         [
-            labels.score(score),
-            *(value_with_interval(rows[name, score], "auroc") for name in ood_datasets),
+            results.score_label(document, score),
+            *(
+                f"{rows[name, score]['auroc']:.1f} {_interval(rows[name, score], 'auroc')}"
+                for name in ood_datasets
+            ),
         ]
         for score in scores
     ]

@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import labels
+from tfp_genens.evaluation import results
 from tfp_genens.files import read_json
 from tfp_genens.scoring.columns import ScoreFile, member_column, read_scores
 from tfp_genens.spec import OutputSpec
-
-SCHEMA_VERSION = 1
-IN_DISTRIBUTION = "in_distribution"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +67,10 @@ class Evaluation:
         scores = self.in_distribution.scores
         return {**scores.ensemble_scores, **scores.member_scores}[score]
 
+    def score_label(self, score: str) -> str:
+        """What figures call a score, e.g. "log p(x)"."""
+        return results.score_label(self.document, score)
+
     def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
         """The row of results.json."""
         for row in self.document["rows"]:
@@ -92,22 +93,22 @@ def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Ev
     """
     path = Path(directory)
     document = read_json(path / "results.json", argument)
-    if document.get("schema_version") != SCHEMA_VERSION:
+    if document.get("schema_version") != results.SCHEMA_VERSION:
         raise UserError(
             argument,
-            f"schema_version {SCHEMA_VERSION} in {path / 'results.json'}",
+            f"schema_version {results.SCHEMA_VERSION} in {path / 'results.json'}",
             repr(document.get("schema_version")),
         )
 
     def read_set(name: str, file: str, label: str, attacked: list[int] | None) -> EvaluatedSet:
-        scores_path = path / "scores" / f"{file}.parquet"
+        scores_path = results.scores_path(path, file)
         if not scores_path.exists():
             raise UserError(argument, f"the score file {scores_path}", "nothing there")
         return EvaluatedSet(
             name=name,
             label=label,
             scores=read_scores(scores_path),
-            examples=_arrays(path / "examples" / f"{file}.npz"),
+            examples=_arrays(results.examples_path(path, file)),
             member=attacked[0] if attacked else 0,
         )
 
@@ -115,21 +116,21 @@ def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Ev
         directory=path,
         document=document,
         in_distribution=read_set(
-            IN_DISTRIBUTION,
-            IN_DISTRIBUTION,
-            f"{labels.dataset(document['train_dataset'])} test",
+            results.IN_DISTRIBUTION,
+            results.IN_DISTRIBUTION,
+            f"{results.dataset_label(document, document['train_dataset'])} test",
             None,
         ),
         ood=tuple(
             read_set(
                 entry["name"],
                 entry["file"],
-                labels.dataset(entry["name"]),
+                results.dataset_label(document, entry["name"]),
                 entry["attacked_members"],
             )
             for entry in document["sets"]
         ),
-        model_samples=_arrays(path / "examples" / "model_samples.npz").get("samples"),
+        model_samples=_arrays(results.examples_path(path, results.MODEL_SAMPLES)).get("samples"),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -17,7 +16,7 @@ from scipy import stats
 from tfp_genens import __version__
 from tfp_genens.config import EvaluateConfig, ReportConfig
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import labels, tables
+from tfp_genens.evaluation import results, tables
 from tfp_genens.evaluation.metrics import METRICS
 from tfp_genens.files import atomic_path, make_directory, read_json
 from tfp_genens.reporting import evaluation_files
@@ -76,7 +75,7 @@ def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
         "trained": _trained(document),
         "config": sorted(document["manifests"][0]["config"].items()),
         "metrics": [
-            {"title": tables.TITLES[metric], "table": metric_table(document, metric)}
+            {"title": tables.TITLES[metric], "table": tables.metric_table(document, metric)}
             for metric in METRICS
         ],
         "every_score": tables.every_score_table(document),
@@ -91,7 +90,10 @@ def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
             "Evaluation": document["versions"],
         },
         "missing": [
-            {"label": labels.dataset(entry["ood_dataset"]), "reason": entry["reason"]}
+            {
+                "label": results.dataset_label(document, entry["ood_dataset"]),
+                "reason": entry["reason"],
+            }
             for entry in document["missing"]
         ],
     }
@@ -105,7 +107,7 @@ def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("Model", document["model"]),
         ("Members", str(document["members"])),
-        ("Training set", labels.dataset(document["train_dataset"])),
+        ("Training set", results.dataset_label(document, document["train_dataset"])),
         ("Steps a member", ", ".join(f"{count:,}" for count in steps)),
         (
             "Training time",
@@ -145,60 +147,6 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One number of ours, and the paper's.
-
-    Attributes:
-      ours: in percent.
-      interval: "[low, high]".
-      members: "lowest to highest member", or "" for ensemble scores and other metrics.
-      paper: in percent, or None.
-      difference: ours - paper, signed, in points, or "".
-    """
-
-    ours: str
-    interval: str
-    members: str
-    paper: str | None
-    difference: str
-
-
-def metric_table(document: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """One line an OoD set, one cell a main score: {"scores", "has_paper", "lines"}."""
-    scores = document["main_scores"]
-    rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
-    lines = []
-    for ood_dataset in dict.fromkeys(row["ood_dataset"] for row in document["rows"]):
-        cells = [_cell(document, rows[ood_dataset, score], metric) for score in scores]
-        lines.append(
-            {
-                "label": labels.dataset(ood_dataset),
-                "description": rows[ood_dataset, scores[0]]["description"],
-                "cells": cells,
-            }
-        )
-    return {
-        "scores": [labels.score(score) for score in scores],
-        "has_paper": any(cell.paper for line in lines for cell in line["cells"]),
-        "lines": lines,
-    }
-
-
-def _cell(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> Cell:
-    theirs = tables.paper_value(document, row, metric)
-    members = ""
-    if metric == "auroc" and row["auroc_members"] and len(row["auroc_members"]) > 1:
-        members = f"{min(row['auroc_members']):.1f} to {max(row['auroc_members']):.1f}"
-    return Cell(
-        ours=f"{row[metric]:.1f}",
-        interval=f"[{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]",
-        members=members,
-        paper=None if theirs is None else f"{theirs:.1f}",
-        difference="" if theirs is None else f"{row[metric] - theirs:+.1f}",
-    )
 
 
 def calibration(scored: EvaluatedSet, alphas: Sequence[float]) -> list[dict[str, Any]]:

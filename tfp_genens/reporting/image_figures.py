@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.patches import Patch
 
-from tfp_genens.evaluation import labels
+from tfp_genens.evaluation.results import NUM_EXTREME
 from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD_COLOR, Page
 from tfp_genens.spec import HIGHER_IS_NORMAL
-
-NUM_EXTREME = 10
 
 
 def extremes(evaluation: Evaluation) -> Iterator[Page]:
@@ -28,7 +26,8 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
     if score is None:
         return
     sign = 1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else -1.0
-    title = f"Most and least normal inputs by {labels.score(score)}"
+    label = evaluation.score_label(score)
+    title = f"Most and least normal inputs by {label}"
     for suffix, group in layout.groups(evaluation.ood):
         rows = []
         for ood in group:
@@ -61,8 +60,8 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
             title,
             f"Each line mixes the in-distribution test inputs with one OoD set and shows the "
             f"{NUM_EXTREME} least (left) and most (right) normal of the mix by "
-            f"{labels.score(score)}; the frame says where an input came from. A good score frames "
-            "the left side vermilion and the right side blue.",
+            f"{label}; the frame says where an input came from. A good score frames the "
+            "left side vermilion and the right side blue.",
             figure,
         )
 

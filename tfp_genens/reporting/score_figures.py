@@ -13,10 +13,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
-from tfp_genens.evaluation import labels, metrics
+from tfp_genens.evaluation import metrics
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, NEUTRAL_COLOR, OOD_COLOR, WIDTH, Page
+from tfp_genens.scoring.columns import P_VALUE
 from tfp_genens.spec import HIGHER_IS_NORMAL
 
 # Colour, line and width; later ones are drawn on top and are thinner, so that equal curves show.
@@ -69,6 +70,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
     """Distributions of each main score, in-distribution against every OoD set."""
     for score in _main_scores(evaluation):
         spec = evaluation.spec(score)
+        label = evaluation.score_label(score)
         of = "of one member" if score in evaluation.in_distribution.scores.member_scores else ""
         edges = np.linspace(
             *robust_range(
@@ -77,7 +79,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
             NUM_BINS + 1,
         )
         for suffix, group in layout.groups(evaluation.ood):
-            title = f"{labels.score(score)}: in-distribution against each OoD set"
+            title = f"{label}: in-distribution against each OoD set"
             figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
             # In-distribution peaks decide the height; taller bars are cut and their height said.
             members = {s.member for s in group}
@@ -90,7 +92,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
             toward = "right" if spec.direction == HIGHER_IS_NORMAL else "left"
             layout.outer_labels(
                 figure,
-                f"{labels.score(score)} [{spec.unit}] (more normal to the {toward})",
+                f"{label} [{spec.unit}] (more normal to the {toward})",
                 "share of inputs per bin",
             )
             layout.legend(
@@ -103,7 +105,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
             yield Page(
                 f"histograms_{score}{suffix}",
                 title,
-                f"Distribution of {labels.score(score)} {of} on each set, in equal bins. The "
+                f"Distribution of {label} {of} on each set, in equal bins. The "
                 "outermost bins also hold everything beyond them (said in the panel from 1 % on); "
                 "bars taller than the frame are cut, with their height beside them.".replace(
                     "  ", " "
@@ -191,7 +193,14 @@ def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
             "share of OoD inputs flagged",
         )
         handles = [
-            Line2D([], [], color=color, linestyle=line, linewidth=width, label=labels.score(score))
+            Line2D(
+                [],
+                [],
+                color=color,
+                linestyle=line,
+                linewidth=width,
+                label=evaluation.score_label(score),
+            )
             for score, (color, line, width) in zip(scores, SCORE_STYLES, strict=False)
         ]
         layout.legend(
@@ -281,9 +290,9 @@ def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
 
 def calibration(evaluation: Evaluation) -> Iterator[Page]:
     """False alarms on in-distribution inputs against the rate asked for."""
-    if "p_value" not in evaluation.in_distribution.scores.frame:
+    if P_VALUE not in evaluation.in_distribution.scores.frame:
         return
-    p_values = evaluation.in_distribution.scores.frame["p_value"].to_numpy(np.float64)
+    p_values = evaluation.in_distribution.scores.frame[P_VALUE].to_numpy(np.float64)
     num_in = len(p_values)
     alphas = np.geomspace(max(1e-3, 1.0 / num_in), 1.0, 200)
     flagged = (p_values[None, :] <= alphas[:, None]).mean(axis=1)

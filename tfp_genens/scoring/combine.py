@@ -39,26 +39,39 @@ class EnsembleScore:
     """A row of the registry.
 
     Attributes:
+      label: what tables and figures call it.
       of: the member output it combines.
       function: float64 [num_members, batch] -> [batch].
       spec: unit and direction.
+      decides: p-values may be made of it. Where several that decide can be made, the first row
+        among them does.
     """
 
+    label: str
     of: str
     function: Callable[[np.ndarray], np.ndarray]
     spec: OutputSpec
+    decides: bool = False
 
 
 ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
-    "log_prob_mean": EnsembleScore("log_prob", mean, OutputSpec("nats", HIGHER_IS_NORMAL)),
-    "log_prob_var": EnsembleScore("log_prob", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
-    "waic": EnsembleScore("log_prob", waic, OutputSpec("nats", HIGHER_IS_NORMAL)),
-    "rate_mean": EnsembleScore("rate", mean, OutputSpec("nats", LOWER_IS_NORMAL)),
-    "rate_var": EnsembleScore("rate", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
+    "log_prob_mean": EnsembleScore(
+        "Mean log p(x)", "log_prob", mean, OutputSpec("nats", HIGHER_IS_NORMAL)
+    ),
+    "log_prob_var": EnsembleScore(
+        "Var log p(x)", "log_prob", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)
+    ),
+    "waic": EnsembleScore(  # decides in the paper
+        "WAIC", "log_prob", waic, OutputSpec("nats", HIGHER_IS_NORMAL), decides=True
+    ),
+    "rate_mean": EnsembleScore(
+        "Mean rate", "rate", mean, OutputSpec("nats", LOWER_IS_NORMAL), decides=True
+    ),
+    "rate_var": EnsembleScore("Var rate", "rate", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
 }
 
-DECISION_SCORES = ("waic", "rate_mean")
-"""Which score p-values are made of: the first of these that is there (the paper's is WAIC)."""
+DECISION_SCORES = tuple(name for name, score in ENSEMBLE_SCORES.items() if score.decides)
+"""Which score p-values are made of: the first of these that is there."""
 
 
 def available_scores(outputs: Iterable[str]) -> dict[str, EnsembleScore]:
