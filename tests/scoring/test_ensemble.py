@@ -23,8 +23,8 @@ def source(ensemble):
     return open_source("digits:test", ensemble.input_spec)
 
 
-def edit_manifest(run_dir, member, **changes):
-    path = run_dir / f"member_{member}" / "manifest.json"
+def edit_manifest(run_dir, number, **changes):
+    path = run_dir / f"member_{number}" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
