@@ -22,6 +22,7 @@ from tfp_genens.config import PRECISIONS
 from tfp_genens.data import open_source, read_all, take
 from tfp_genens.models import FAMILIES
 from tfp_genens.runtime import configure_tensorflow
+from tfp_genens.seeds import derive_int
 from tfp_genens.spec import InputSpec
 
 
@@ -32,7 +33,9 @@ def load(run_dir: str, precision: str):
     family = FAMILIES[manifest["model"]]
     fields = {**manifest["config"], "precision": precision}
     input_spec = InputSpec.from_json(manifest["input"])
-    learner = family.build(family.config.from_values(fields), input_spec, None, 0)
+    # Permutations are not weights: they follow from the member's seed.
+    seed = derive_int(manifest["seed"], "member", 0)
+    learner = family.build(family.config.from_values(fields), input_spec, None, seed)
     checkpoint = tf.train.Checkpoint(state=tf.train.Checkpoint(learner=learner))
     checkpoint.restore(tf.train.latest_checkpoint(str(directory / "checkpoints"))).expect_partial()
     return learner, input_spec, manifest["config"]["batch_size"]
