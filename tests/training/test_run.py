@@ -138,6 +138,25 @@ def test_default_directory_is_named_after_what_is_asked():
     assert " " not in spec
 
 
+@pytest.mark.parametrize(
+    ("values", "secs", "expected"),
+    [
+        ({}, 7200, "--train_samples=1 --precision=mixed_bfloat16 (flags/vae_cpu.cfg)"),
+        ({"train_samples": 1}, 7200, "CPUs; --precision=mixed_bfloat16 (flags"),
+        ({"train_samples": 1, "precision": "mixed_bfloat16"}, 7200, ""),
+        ({}, 60, ""),
+    ],
+)
+def test_long_runs_name_what_would_shorten_them(capsys, monkeypatch, values, secs, expected):
+    from tfp_genens.training import run as module
+
+    monkeypatch.setattr(module.tf.config, "list_physical_devices", lambda _: [])
+    module._warn_of_long_run(Run(RunConfig(), VaeConfig(**values)), FAMILIES["vae"], secs)
+    err = capsys.readouterr().err
+    assert expected in err
+    assert bool(err) == bool(expected)
+
+
 def test_divergence_ends_with_code_one(tmp_path, train_tiny, capsys):
     assert train_tiny(tmp_path / "run", learning_rate=1e30, num_members=1) == 1
     assert "NaN or infinite" in capsys.readouterr().err

@@ -207,7 +207,7 @@ def _train_member(
             checkpoint_secs=options.checkpoint_secs,
             label=f"member {member}",
         )
-        result = loop.run(stop, functools.partial(_warn_of_long_run, run.model_config, family))
+        result = loop.run(stop, functools.partial(_warn_of_long_run, run, family))
         _freeze(run, data, directory, member, learner, result, sittings)
     finally:
         lock.release()
@@ -278,13 +278,14 @@ def _clear_session() -> None:
     tf_keras.backend.clear_session()
 
 
-def _warn_of_long_run(config: ModelConfig, family: Family, remaining_secs: float) -> None:
+def _warn_of_long_run(run: Run, family: Family, remaining_secs: float) -> None:
     """Names the settings that CPUs can carry, where training would take long without them."""
-    others = {k: v for k, v in family.cpu_settings.items() if getattr(config, k) != v}
+    settings = family.cpu_settings.items()
+    others = {k: v for k, v in settings if getattr(run.model_config, k) != v}
     if remaining_secs > LONG_RUN_SECS and others and not tf.config.list_physical_devices("GPU"):
         print(
             f"about {remaining_secs / 60:,.0f} minutes a member at this pace on CPUs; "
             + " ".join(f"--{name}={value}" for name, value in others.items())
-            + " and another --run_dir would take less (see flags/*_cpu.cfg)",
+            + f" (flags/{run.config.model}_cpu.cfg) and another --run_dir would take less",
             file=sys.stderr,
         )
