@@ -242,7 +242,12 @@ class ReportConfig(Config):
     """`python -m tfp_genens.report`."""
 
     evaluation_dir: tuple[str, ...] = option(help="one or more directories that evaluate wrote")
-    output: str = option(help="the .html file to write")
+    output: str = option(
+        help="the file to write: .html; .md, .csv or .html (all three are) with --table; .png with "
+        "--figure"
+    )
+    table: str | None = option(None, "write this table of the paper instead, e.g. 2")
+    figure: str | None = option(None, "draw this figure of the paper instead, e.g. 3")
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,186 @@
+"""Documents of tables: one content as Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from tfp_genens import __version__
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import tables
+from tfp_genens.files import atomic_path, make_directory
+from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.reporting.html import short_commit
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One heading and at most one table.
+
+    Attributes:
+      heading: plain text.
+      text: paragraphs before the table.
+      header: the columns; empty for no table.
+      body: the lines, each as long as the header.
+      notes: bullets after the table.
+      code: commands after the notes, each a block of its own.
+      level: 2 for a section, 3 for a part of the one before it.
+    """
+
+    heading: str
+    text: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    body: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    level: int = 2
+
+    def __post_init__(self) -> None:
+        for line in self.body:
+            if len(line) != len(self.header):
+                raise ValueError(
+                    f"Each line of `body` must have {len(self.header)} cells; got {line}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class TableDocument:
+    """What a table of the paper is written from.
+
+    Attributes:
+      title: plain text.
+      text: paragraphs before the first section.
+      sections: in order.
+      records: one flat mapping a cell or row of the tables, numbers unrounded: the CSV.
+    """
+
+    title: str
+    text: tuple[str, ...]
+    sections: tuple[Section, ...]
+    records: tuple[Mapping[str, Any], ...]
+
+
+def provenance(evaluations: Sequence[Evaluation], command: str) -> tuple[Section, ...]:
+    """How every document ends: the evaluations' notes and commits, and the command."""
+    sections = [Section("Read before comparing")]
+    for evaluation in evaluations:
+        document = evaluation.document
+        commits = ", ".join(_training_commits(document["manifests"]))
+        sections.append(
+            Section(
+                f"{tables.heading(document)}: {evaluation.directory}",
+                notes=(
+                    *document["notes"],
+                    *(
+                        f"Not evaluated: {entry['ood_dataset']}: {entry['reason']}"
+                        for entry in document["missing"]
+                    ),
+                    f"Trained by commit {commits}; evaluated by commit "
+                    f"{short_commit(document.get('git_commit'))}.",
+                ),
+                level=3,
+            )
+        )
+    written = Section(
+        "How to reproduce", (f"Written by tfp_genens {__version__} with",), code=(command,)
+    )
+    return (*sections, written)
+
+
+def _training_commits(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [
+        sitting.get("git_commit")
+        for manifest in manifests
+        for sitting in manifest.get("sittings") or [manifest]
+    ]
+    return list(dict.fromkeys(map(short_commit, found)))
+
+
+def report_command(flags: Mapping[str, str | Sequence[str]]) -> str:
+    """`python -m tfp_genens.report` with these flags, as a shell takes it."""
+    words = ["python -m tfp_genens.report"]
+    for name, value in flags.items():
+        text = value if isinstance(value, str) else ",".join(value)
+        words.append(f"--{name}={shlex.quote(text)}")
+    return " \\\n    ".join(words)
+
+
+def to_markdown(document: TableDocument) -> str:
+    parts = [f"# {document.title}", *document.text]
+    for section in document.sections:
+        parts += [f"{'#' * section.level} {section.heading}", *section.text]
+        if section.header:
+            parts.append(tables.markdown(section.header, section.body))
+        if section.notes:
+            parts.append("\n".join(f"- {note}" for note in section.notes))
+        parts += [f"```\n{code}\n```" for code in section.code]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(document: TableDocument) -> str:
+    """The records; lists are written as JSON, what is None or missing as nothing."""
+    records = [
+        {
+            name: json.dumps(value) if isinstance(value, (list, tuple)) else value
+            for name, value in record.items()
+        }
+        for record in document.records
+    ]
+    buffer = io.StringIO()
+    pd.DataFrame(records).to_csv(buffer, index=False)
+    return buffer.getvalue()
+
+
+def to_html(document: TableDocument) -> str:
+    """One self-contained file."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("tfp_genens.reporting").joinpath("document.html.j2")
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    return template.render(document=document)
+
+
+FORMATS = {".md": to_markdown, ".csv": to_csv, ".html": to_html}
+
+
+def output_stem(output: str) -> Path:
+    """`--output` without its suffix.
+
+    Raises:
+      UserError: another suffix than .md, .csv or .html, or a directory that cannot be written to.
+    """
+    path = Path(output)
+    if path.suffix not in ("", *FORMATS) or path.is_dir():
+        got = f"{output}, a directory" if path.is_dir() else repr(output)
+        raise UserError("--output", f"a file name ending in {', '.join(FORMATS)} or nothing", got)
+    make_directory(path.parent, "--output")
+    return path.with_suffix("")
+
+
+def write(document: TableDocument, output: str) -> None:
+    """Writes the Markdown, CSV and HTML files beside one another and says where they are.
+
+    Args:
+      document: what is written.
+      output: the path of any one of the three, or without suffix.
+
+    Raises:
+      UserError: see `output_stem`.
+    """
+    stem = output_stem(output)
+    texts = {suffix: to_text(document) for suffix, to_text in FORMATS.items()}
+    for suffix, text in texts.items():
+        path = stem.with_suffix(suffix)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(path)

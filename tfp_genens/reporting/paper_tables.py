@@ -1,0 +1,10 @@
+"""The tables that `report --table=NAME` writes: a new one is one row of TABLES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tfp_genens.reporting.documents import TableDocument
+from tfp_genens.reporting.evaluation_files import Evaluation
+
+TABLES: dict[str, Callable[[Sequence[Evaluation]], TableDocument]] = {}
