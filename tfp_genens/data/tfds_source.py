@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import importlib
 import logging as python_logging
 import os
+import pathlib
 import re
 import socket
 import sys
@@ -25,6 +27,7 @@ from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import Batch, rebatch
 
 FEATURE = "image"
+OWN_BUILDERS = "tfp_genens.data.not_mnist.not_mnist_dataset_builder"
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 # NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
 _LOCATION = re.compile(r"(?P<name>[^:\[\]]+(:\d+(\.[\d*]+)*)?):(?P<split>.+)")
@@ -104,22 +107,28 @@ def open_tfds(request: Request) -> TfdsSource:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides what tfds and TensorFlow log about their own deprecations."""
-    tensorflow = python_logging.getLogger("tensorflow")
-    before = logging.get_verbosity(), tensorflow.level
-    logging.set_verbosity(logging.ERROR)
+    """Hides what tfds and TensorFlow log about their own deprecations; builders are heard."""
+    absl, tensorflow = python_logging.getLogger("absl"), python_logging.getLogger("tensorflow")
+    before = tensorflow.level
+    absl.addFilter(_is_worth_hearing)
     tensorflow.setLevel(python_logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(before[0])
-        tensorflow.setLevel(before[1])
+        absl.removeFilter(_is_worth_hearing)
+        tensorflow.setLevel(before)
+
+
+def _is_worth_hearing(record: python_logging.LogRecord) -> bool:
+    of_tfds = "tensorflow_datasets" in pathlib.PurePath(record.pathname).parts
+    return record.levelno >= python_logging.ERROR or not of_tfds
 
 
 def _builder(request: Request, name: str, data_dir: str):
     with _quiet():
         import tensorflow_datasets as tfds
 
+        importlib.import_module(OWN_BUILDERS)  # registers them
         try:
             return tfds.builder(name, data_dir=data_dir)
         except tfds.core.DatasetNotFoundError as e:
@@ -145,6 +154,13 @@ def _prepare(request: Request, builder, name: str, data_dir: str) -> None:
         with _quiet(), contextlib.redirect_stdout(sys.stderr):  # tfds prints what it is doing
             builder.download_and_prepare()
     except Exception as e:  # whatever goes wrong in a builder's own download code
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            manual_dir = os.path.join(data_dir, "downloads", "manual")
+            expected += f", or the files it is made of in {manual_dir}: "
+            expected += builder.MANUAL_DOWNLOAD_INSTRUCTIONS.strip().removesuffix(".")
+            is_empty = not os.path.isdir(manual_dir) or not os.listdir(manual_dir)
+            got = "an empty or missing folder" if is_empty else _first_line(e)
+            raise request.error(expected, got) from e
         got = f"none, and it cannot be downloaded: {type(e).__name__}: {_first_line(e)}"
         raise request.error(expected, got) from e
 

@@ -1,0 +1,1 @@
+"""notMNIST, which tensorflow_datasets lacks."""
