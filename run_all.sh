@@ -4,18 +4,21 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: ./run_all.sh [NAME...] [--overlay=NAME] [--jobs=N] [--dry_run]
+usage: ./run_all.sh [NAME...] [--overlay=OVERLAY] [--jobs=N] [--dry_run]
        ./run_all.sh test [pytest arguments]
 
 With no NAME: the experiment `digits`, which needs no download. For each NAME, flags/NAME.cfg is trained
 into runs/NAME, evaluated into runs/NAME/evaluation and reported in runs/NAME/report.html. Where there is
-a flags/evaluate/NAME.cfg, it is how NAME is evaluated. What is finished is skipped and what was
-interrupted is continued, so the same command may be given again at any time; to evaluate anew, remove
-runs/NAME/evaluation. Out-of-distribution sets that cannot be had are left out, named at the end, where
-the exit code is 2, and tried again the next time. `test` runs the tests.
+a flags/evaluate/NAME.cfg, it is how NAME is evaluated. NAME may also be a suite, flags/suites/NAME.txt:
+several experiments, and tables and figures made of them in runs/NAME. What is finished is skipped and
+what was interrupted is continued, so the same command may be given again at any time; to evaluate anew,
+remove runs/NAME/evaluation. Out-of-distribution sets that cannot be had are left out, named at the end,
+where the exit code is 2, and tried again the next time. `test` runs the tests.
 
-  --overlay=NAME  read flags/NAME.cfg (and flags/evaluate/NAME.cfg) after the experiment's own flags; the
-                  run is kept in runs/NAME+OVERLAY. FAMILY_*.cfg is for experiments with --model=FAMILY
+An experiment may be named NAME+OVERLAY: flags/OVERLAY.cfg (and flags/evaluate/OVERLAY.cfg) are read after
+its own flags, and the run is kept in runs/NAME+OVERLAY. FAMILY_*.cfg is for experiments with --model=FAMILY.
+
+  --overlay=NAME  use this overlay in every experiment, before any of its own
   --jobs=N        members to train at once; default: one a core (one in all where there is an NVIDIA GPU)
   --dry_run       list the commands and where each one stands, and run nothing
   --help          this text
@@ -23,7 +26,7 @@ the exit code is 2, and tried again the next time. `test` runs the tests.
 The active virtual environment is used if tfp_genens is installed in it, otherwise .venv, made if need be.
 RUNS_DIR=DIR keeps the runs in DIR instead of runs/.
 TEXT
-  printf '\nexperiments: %s\noverlays:    %s\n' "$(experiments)" "$(overlays)"
+  printf '\nexperiments: %s\noverlays:    %s\nsuites:      %s\n' "$(experiments)" "$(overlays)" "$(suites)"
 }
 
 fail() { # message...: a mistake of the user's
@@ -43,6 +46,13 @@ flagfile_names() { # grep option: names of the flagfiles that choose a model (-l
 }
 experiments() { flagfile_names -l; }
 overlays() { flagfile_names -L; }
+suites() {
+  local file names=()
+  for file in flags/suites/*.txt; do
+    [ ! -f "$file" ] || names+=("$(basename "$file" .txt)")
+  done
+  echo "${names[*]:-}"
+}
 
 is_in() { # word list
   case " $2 " in *" $1 "*) return 0 ;; esac
@@ -149,11 +159,18 @@ flags_in() { # files...: without comments and blank lines
   sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' /dev/null "$@"
 }
 
-plan() { # name: sets run, flagfiles, flags, evaluation_flagfiles, evaluation_flags, model, num_members, train_steps
-  local file
-  run=$RUNS/$1${overlay:++$overlay}
-  flagfiles=("flags/$1.cfg")
-  if [ -n "$overlay" ]; then flagfiles+=("flags/$overlay.cfg"); fi
+with_overlay() { # experiment[+overlay...]: the same with --overlay
+  local own=${1#"${1%%+*}"}
+  echo "${1%%+*}${overlay:++$overlay}$own"
+}
+
+# Sets run, flagfiles, flags, evaluation_flagfiles, evaluation_flags, model, num_members, train_steps.
+plan() { # experiment[+overlay...]
+  local file parts
+  run=$RUNS/$1
+  IFS=+ read -ra parts <<<"$1"
+  flagfiles=("${parts[@]/#/flags/}")
+  flagfiles=("${flagfiles[@]/%/.cfg}")
   evaluation_flagfiles=""
   for file in "${flagfiles[@]#flags/}"; do
     if [ -f "flags/evaluate/$file" ]; then evaluation_flagfiles+=" flags/evaluate/$file"; fi
@@ -330,7 +347,7 @@ show_progress() { # on a terminal one line, rewritten in place
     elapsed=$((SECONDS - paced_since))
     left=$(((num_members * train_steps - total) * elapsed / (total - paced_total)))
     line+="  about $(duration "$left") left"
-    if [ -z "$overlay$advised" ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ] &&
+    if [ -z "$advised" ] && [ ${#flagfiles[@]} -eq 1 ] && [ "$elapsed" -gt 30 ] && [ "$left" -gt 3600 ] &&
       [ -f "flags/${model}_cpu.cfg" ]; then
       say "This will take about $((left / 60)) minutes. --overlay=${model}_cpu trains with settings that" \
         "CPUs can carry; flags/${model}_cpu.cfg says what they change."
@@ -427,6 +444,58 @@ run_experiment() { # of the planned run
   printf '\nReport: %s\n' "$run/report.html"
 }
 
+# ---------------------------------------------------------------- suites
+
+# A line of a suite is `run EXPERIMENT[+OVERLAY...]` or `report FILE ARGUMENTS`: what `python -m tfp_genens.report` is
+# given to write FILE; @EXPERIMENT stands for the directory of that experiment's evaluation.
+suite_lines() { # suite kind: the rest of each line of that kind
+  sed -n "s/^$2 *//p" "flags/suites/$1.txt"
+}
+
+evaluation_of() { # experiment[+overlay...]
+  echo "$RUNS/$(with_overlay "$1")/evaluation"
+}
+
+expand() { # text: with @EXPERIMENT replaced
+  local text=$1
+  while [[ $text =~ @([A-Za-z0-9_.+]+) ]]; do
+    text=${text/"${BASH_REMATCH[0]}"/$(evaluation_of "${BASH_REMATCH[1]}")}
+  done
+  echo "$text"
+}
+
+report_line_key() { # line: of a suite, and of the evaluations that it names
+  local spec
+  {
+    echo "$1"
+    while read -r spec; do
+      cat "$(evaluation_of "${spec#@}")/results.json" 2>/dev/null || true
+    done < <(grep -oE '@[A-Za-z0-9_.+]+' <<<"$1")
+  } | sha256
+}
+
+make_reports() { # suite: its tables and figures
+  local line words word key
+  run=$RUNS/$(with_overlay "$1")
+  if $dry_run; then echo "$run"; else echo "== $run ==" && mkdir -p "$run/logs"; fi
+  while read -r line; do
+    read -ra words <<<"$line"
+    report=("${PYTHON:-python}" -m tfp_genens.report)
+    for word in "${words[@]:1}"; do report+=("$(expand "$word")"); done
+    report+=("--output=$run/${words[0]}")
+    key=$(report_line_key "$line")
+    if [ -f "$run/${words[0]}" ] && is_stamped "${words[0]}" "$key"; then
+      if $dry_run; then show 'done' "${report[@]}"; fi
+    elif $dry_run; then
+      show "to do" "${report[@]}"
+    else
+      run "${report[@]}" >>"$run/logs/report.log"
+      stamp "${words[0]}" "$key"
+      echo "$run/${words[0]}"
+    fi
+  done < <(suite_lines "$1" report)
+}
+
 # ---------------------------------------------------------------- main
 
 command_line="${RUNS_DIR:+RUNS_DIR=$RUNS_DIR }$0${*:+ $*}"
@@ -440,6 +509,16 @@ if [ "${1:-}" = test ]; then
   run_tests "$@"
 fi
 
+check_name() { # suite or experiment[+overlay...]
+  local part parts
+  if is_in "$1" "$(suites)"; then return; fi
+  IFS=+ read -ra parts <<<"$1"
+  is_in "${parts[0]:-}" "$(experiments)" || fail "$1: expected one of $(experiments) $(suites)"
+  for part in "${parts[@]:1}"; do
+    is_in "$part" "$(overlays)" || fail "$1: expected +OVERLAY to be one of $(overlays)"
+  done
+}
+
 names=() overlay="" jobs="" dry_run=false missing=""
 for argument in "$@"; do
   case $argument in
@@ -450,7 +529,7 @@ for argument in "$@"; do
     -*) fail "$argument: expected --overlay=NAME, --jobs=N, --dry_run or --help" ;;
     test) fail "test: expected as the first argument, ./run_all.sh test [pytest arguments]" ;;
     *)
-      is_in "$argument" "$(experiments)" || fail "$argument: expected one of $(experiments)"
+      check_name "$argument"
       names+=("$argument")
       ;;
   esac
@@ -471,10 +550,18 @@ if ! $dry_run; then
   trap 'interrupt 129' HUP
 fi
 for name in "${names[@]}"; do
-  plan "$name"
-  set_commands
-  set_jobs
-  if $dry_run; then list; else run_experiment; fi
+  if is_in "$name" "$(suites)"; then
+    mapfile -t planned < <(suite_lines "$name" run)
+  else
+    planned=("$name")
+  fi
+  for experiment in "${planned[@]}"; do
+    plan "$(with_overlay "$experiment")"
+    set_commands
+    set_jobs
+    if $dry_run; then list; else run_experiment; fi
+  done
+  if is_in "$name" "$(suites)"; then make_reports "$name"; fi
 done
 if [ -n "$missing" ]; then
   printf '\n%s' "$missing" >&2

@@ -356,7 +356,83 @@ def test_an_experiment_and_an_overlay_may_say_how_to_evaluate(two_cores: Tree):
         "--flagfile=flags/evaluate/fast.cfg --run_dir=runs/tiny+fast "
         "--output_dir=runs/tiny+fast/evaluation"
     ) in two_cores.calls()
-    assert "experiments: tiny\noverlays:    fast\n" in two_cores.run("--help").stdout
+    help_text = two_cores.run("--help").stdout
+    assert "experiments: tiny\noverlays:    fast\nsuites:      \n" in help_text
+
+
+def test_overlays_add_up_and_the_one_for_all_comes_first(two_cores: Tree):
+    (two_cores.root / "flags/other_seed.cfg").write_text("# ours\n--seed=1\n")
+    result = two_cores.run("tiny+other_seed", "--overlay=fast", "--jobs=1")
+    assert result.returncode == 0
+    assert two_cores.calls()[2] == (
+        "-m tfp_genens.train --flagfile=flags/tiny.cfg --flagfile=flags/fast.cfg "
+        "--flagfile=flags/other_seed.cfg --run_dir=runs/tiny+fast+other_seed"
+    )
+
+
+SUITE = """# ours
+run tiny
+run tiny+fast
+report both.md --table=2 --evaluation_dir=@tiny,@tiny+fast
+report figure.png --figure=1 --evaluation_dir=@tiny+fast
+"""
+
+
+@pytest.fixture
+def suite(two_cores: Tree) -> Tree:
+    (two_cores.root / "flags/suites").mkdir()
+    (two_cores.root / "flags/suites/everything.txt").write_text(SUITE)
+    return two_cores
+
+
+def suite_reports(runs: str) -> list[str]:
+    first, second = f"{runs}/tiny/evaluation", f"{runs}/tiny+fast/evaluation"
+    return [
+        f"-m tfp_genens.report --figure=1 --evaluation_dir={second} "
+        f"--output={runs}/everything/figure.png",
+        f"-m tfp_genens.report --table=2 --evaluation_dir={first},{second} "
+        f"--output={runs}/everything/both.md",
+    ]
+
+
+def test_a_suite_runs_its_experiments_and_makes_its_reports_once(suite: Tree):
+    result = suite.run("everything", "--jobs=1")
+    assert result.returncode == 0, result.stderr
+    calls = suite.calls()
+    assert [call for call in calls if "everything" in call] == suite_reports("runs")
+    assert len(calls) == 8  # and train, evaluate, report of two experiments
+    assert suite.run("everything", "--jobs=1").returncode == 0
+    assert suite.calls() == []
+
+
+def test_a_suites_reports_are_made_anew_when_an_evaluation_changed(suite: Tree):
+    suite.run("everything", "--jobs=1")
+    (suite.root / "runs/tiny/evaluation/results.json").write_text('{"missing": [], "new": 1}')
+    suite.calls()
+    suite.run("everything", "--jobs=1")
+    assert suite_reports("runs")[1] in suite.calls()
+
+
+def test_a_suite_keeps_to_directories_with_blanks(suite: Tree, tmp_path: pathlib.Path):
+    runs = tmp_path / "all my runs"
+    result = suite.run("everything", "--jobs=1", RUNS_DIR=str(runs))
+    assert result.returncode == 0, result.stderr
+    assert (runs / "everything/both.md").exists()
+    assert set(suite_reports(str(runs))) <= set(suite.calls())
+
+
+def test_an_overlay_for_a_suite_is_for_all_its_experiments(suite: Tree):
+    (suite.root / "flags/suites/everything.txt").write_text(
+        "run tiny\nreport both.md --table=2 --evaluation_dir=@tiny\n"
+    )
+    lines = suite.run("everything", "--overlay=fast", "--dry_run").stdout.splitlines()
+    assert lines[0] == "runs/tiny+fast"
+    assert lines[-2:] == [
+        "runs/everything+fast",
+        "  to do        python -m tfp_genens.report --table=2 "
+        "--evaluation_dir=runs/tiny+fast/evaluation --output=runs/everything+fast/both.md",
+    ]
+    assert suite.calls() == []
 
 
 def test_changed_evaluation_flags_are_put_to_evaluation_alone(two_cores: Tree):
@@ -429,6 +505,8 @@ def test_dry_run_says_where_each_step_stands_and_runs_nothing(two_cores: Tree):
     [
         (["nothing"], "nothing: expected one of tiny"),
         (["fast"], "fast: expected one of tiny"),
+        (["tiny+slow"], "tiny+slow: expected +OVERLAY to be one of fast"),
+        (["+fast"], "+fast: expected one of tiny"),
         (["tiny", "--overlay=slow"], "--overlay=slow: expected one of fast"),
         (["--jobs=0"], "--jobs=0: expected a whole number of at least 1"),
         (["--jobs=two"], "--jobs=two: expected a whole number of at least 1"),

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILES = sorted(ROOT.glob("flags/*.cfg"))
 EXPERIMENTS = [path for path in FLAGFILES if "\n--model=" in path.read_text()]
 OVERLAYS = [path for path in FLAGFILES if path not in EXPERIMENTS]
+SUITES = sorted(ROOT.glob("flags/suites/*.txt"))
 EVALUATIONS = sorted(ROOT.glob("flags/evaluate/*.cfg"))
 SOURCES = re.compile(
     r"# (paper, (section|table|figure) \d|appendix [AB]\b|released code\b|ours: \w)"
@@ -44,7 +45,7 @@ def test_there_are_experiments_and_an_overlay():
     assert {"digits", "vae_mnist", "vae_fashion_mnist", "vae_fashion_mnist_beta1"} <= {
         path.stem for path in EXPERIMENTS
     }
-    assert [path.stem for path in OVERLAYS] == ["vae_cpu"]
+    assert {"vae_cpu", "seed_1"} <= {path.stem for path in OVERLAYS}
 
 
 @pytest.mark.parametrize("path", FLAGFILES + EVALUATIONS, ids=name_of)
@@ -78,11 +79,15 @@ def test_experiments_are_what_training_takes(path: pathlib.Path):
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name_of)
-def test_an_overlay_suits_every_experiment_of_the_family_that_it_is_named_after(path: pathlib.Path):
+def test_an_overlay_suits_its_experiments(path: pathlib.Path):
+    """Those of the family that it is named after, or all."""
+    from tfp_genens import models
+
+    families = [name for name in models.FAMILIES if path.stem.startswith(f"{name}_")]
     overlaid = 0
     for experiment in EXPERIMENTS:
         before = parse_training(experiment)
-        if path.stem.startswith(before["model"] + "_"):
+        if before["model"] in (families or models.FAMILIES):
             after = parse_training(experiment, path)
             assert after.keys() == before.keys() | {flag for flag, _, _ in flag_lines(path)}
             assert after != before
@@ -252,14 +257,31 @@ def test_help_names_the_experiments():
     result = run_all("--help")
     assert result.returncode == 0
     names = " ".join(path.stem for path in EXPERIMENTS)
-    assert f"experiments: {names}\noverlays:    vae_cpu\n" in result.stdout
+    overlays = " ".join(path.stem for path in OVERLAYS)
+    suites = " ".join(path.stem for path in SUITES)
+    assert f"experiments: {names}\noverlays:    {overlays}\nsuites:      {suites}" in result.stdout
 
 
 def test_an_unknown_experiment_is_one_line_that_names_the_known():
     result = run_all("vae_mnsit")
     names = " ".join(path.stem for path in EXPERIMENTS)
     assert result.returncode == 2
-    assert result.stderr == f"error: vae_mnsit: expected one of {names}\n"
+    suites = " ".join(path.stem for path in SUITES)
+    assert result.stderr == f"error: vae_mnsit: expected one of {names} {suites}\n"
+
+
+@pytest.mark.parametrize("path", SUITES, ids=name_of)
+def test_a_suite_reports_on_what_it_runs(path: pathlib.Path, tmp_path: pathlib.Path):
+    lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+    kinds = [line.split()[0] for line in lines]
+    assert set(kinds) == {"run", "report"}
+    assert kinds == sorted(kinds, reverse=True), "it runs first, then reports"
+    experiments = [line.split()[1] for line in lines if line.startswith("run ")]
+    for line in lines[len(experiments) :]:
+        assert set(re.findall(r"@([\w+]+)", line)) <= set(experiments)
+    result = run_all(path.stem, "--dry_run", RUNS_DIR=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "@" not in result.stdout
 
 
 def test_a_dry_run_lists_the_commands(tmp_path: pathlib.Path):
