@@ -21,6 +21,15 @@ from tfp_genens.reporting.evaluation_files import EvaluatedSet
 IN_COLOR = "#0072B2"
 OOD_COLOR = "#D55E00"
 NEUTRAL_COLOR = "#999999"
+# Where several OoD sets share a panel: colour and line.
+OOD_STYLES: tuple[tuple[str, Any], ...] = (
+    (OOD_COLOR, "-"),
+    ("#009E73", "-"),
+    ("#000000", (0, (4, 1.5))),
+    ("#CC79A7", "-"),
+    ("#E69F00", (0, (1.5, 1))),
+    ("#56B4E9", "-"),
+)
 MAX_PANELS = 9
 DPI = 130
 WIDTH = 10.0  # inches
@@ -75,11 +84,13 @@ def groups(
         yield suffix, sets[start : start + size]
 
 
-def panels(num: int, title: str, **kwargs: Any) -> tuple[Figure, list[Axes]]:
-    """A grid of panels, three a line; unused ones are hidden."""
-    num_columns = min(num, 3)
+def panels(
+    num: int, title: str, max_columns: int = 3, height: float = 2.25, **kwargs: Any
+) -> tuple[Figure, list[Axes]]:
+    """A grid of panels, `max_columns` a line and `height` inches tall; unused ones are hidden."""
+    num_columns = min(num, max_columns)
     num_rows = -(-num // num_columns)
-    figure = Figure(figsize=(WIDTH, 2.25 * num_rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * num_rows + 0.9), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left")
     grid = figure.subplots(num_rows, num_columns, squeeze=False, **kwargs)
     axes = list(grid.flat)

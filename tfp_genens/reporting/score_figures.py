@@ -31,11 +31,13 @@ MAX_SCORES = len(SCORE_STYLES)
 NUM_BINS = 48
 
 
-def robust_range(in_values: np.ndarray, ood_values: Sequence[np.ndarray]) -> tuple[float, float]:
+def robust_range(
+    in_values: np.ndarray, ood_values: Sequence[np.ndarray], widen: float = 2.0
+) -> tuple[float, float]:
     """A range that shows the in-distribution scores well, however far the others lie.
 
     The central 99 % of in-distribution scores, widened towards the OoD scores' central 99 % by at
-    most twice its own width on either side.
+    most `widen` times its own width on either side.
     """
 
     def central(values: np.ndarray) -> tuple[float, float]:
@@ -55,8 +57,8 @@ def robust_range(in_values: np.ndarray, ood_values: Sequence[np.ndarray]) -> tup
     highest = np.fmax.reduce([high, *ends[:, 1]])
     margin = 0.02 * width
     return (
-        float(max(lowest, low - 2 * width) - margin),
-        float(min(highest, high + 2 * width) + margin),
+        float(max(lowest, low - widen * width) - margin),
+        float(min(highest, high + widen * width) + margin),
     )
 
 
@@ -64,6 +66,59 @@ def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Share of inputs in each bin; what lies outside goes into the outer bins, NaN into none."""
     clipped = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
     return np.histogram(clipped, edges)[0] / len(values)
+
+
+def toward(evaluation: Evaluation, score: str) -> str:
+    """Where on an axis of this score the normal inputs are."""
+    is_right = evaluation.spec(score).direction == HIGHER_IS_NORMAL
+    return f"more normal to the {'right' if is_right else 'left'}"
+
+
+def overlaid_histograms(
+    ax: Axes,
+    in_distribution: tuple[str, np.ndarray],
+    ood: Sequence[tuple[str, np.ndarray]],
+    ends: tuple[float, float],
+    num_bins: int = 2 * NUM_BINS,
+) -> None:
+    """Histograms of several sets in one panel, with a legend below it.
+
+    Args:
+      ax: the panel.
+      in_distribution: what the legend calls the in-distribution set, and its scores.
+      ood: likewise of at most len(layout.OOD_STYLES) OoD sets.
+      ends: of the axis. Scores outside are not drawn; the legend says what share they are.
+      num_bins: of equal width.
+    """
+    edges = np.linspace(*ends, num_bins + 1)
+    styles = [(IN_COLOR, "-"), *layout.OOD_STYLES]
+    for k, ((label, values), (color, line)) in enumerate(
+        zip((in_distribution, *ood), styles, strict=False)
+    ):
+        shares = np.histogram(values[np.isfinite(values)], edges)[0] / len(values)
+        notes = [
+            f"{share:.1%} {side}"
+            for share, side in (
+                (np.mean(values < edges[0]), "left of the axis"),
+                (np.mean(values > edges[-1]), "right of the axis"),
+                (np.mean(np.isnan(values)), "NaN"),
+            )
+            if share
+        ]
+        if k == 0:
+            ax.stairs(shares, edges, fill=True, color=color, alpha=0.35, linewidth=0)
+        ax.stairs(
+            shares,
+            edges,
+            color=color,
+            linestyle=line,
+            linewidth=1.3,
+            label=label + (f" ({', '.join(notes)})" if notes else ""),
+        )
+    ax.set_xlim(*ends)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), borderaxespad=0.0, fontsize=8.5)
 
 
 def histograms(evaluation: Evaluation) -> Iterator[Page]:
@@ -89,10 +144,9 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
             top = 1.6 * peak or 1.0
             for ax, ood in zip(axes, group, strict=True):
                 _histogram_panel(ax, evaluation, ood, score, edges, top)
-            toward = "right" if spec.direction == HIGHER_IS_NORMAL else "left"
             layout.outer_labels(
                 figure,
-                f"{label} [{spec.unit}] (more normal to the {toward})",
+                f"{label} [{spec.unit}] ({toward(evaluation, score)})",
                 "share of inputs per bin",
             )
             layout.legend(

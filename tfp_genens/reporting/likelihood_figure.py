@@ -1,0 +1,103 @@
+"""Figure 1 (right) of the paper, with our sets: what one likelihood and what WAIC tells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from tfp_genens.reporting import layout, score_figures
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.labels import member_name, run_label
+from tfp_genens.reporting.layout import OOD_STYLES, Page
+from tfp_genens.reporting.requirements import require_scores
+
+SCORES = ("log_prob", "waic")
+# Not noise and attacks: their histograms lie orders of magnitude away, or in a single bin.
+SHOWN_SETS = (
+    "omniglot",
+    "not_mnist",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "svhn",
+    "celeba",
+    "imagenet32",
+    "photo_patches",
+    "hflip",
+    "vflip",
+)
+WIDEN = 5.0  # how far the axis follows OoD scores, in widths of the in-distribution range
+MEMBER = 0
+
+
+def figure(evaluations: Sequence[Evaluation]) -> Page:
+    """Histograms of log p(x) by one member and of WAIC, one line of panels an evaluation.
+
+    Raises:
+      UserError: an evaluation lacks OoD sets or one of the scores.
+    """
+    for evaluation in evaluations:
+        require_scores(evaluation, SCORES)
+    title = "log p(x) of one model and WAIC of the ensemble: test inputs and OoD sets"
+    drawing, axes = layout.panels(
+        len(SCORES) * len(evaluations), title, max_columns=len(SCORES), height=3.3
+    )
+    for k, evaluation in enumerate(evaluations):
+        shown = shown_sets(evaluation)
+        for ax, score in zip(axes[len(SCORES) * k :], SCORES, strict=False):
+            _panel(ax, evaluation, shown, score)
+        axes[len(SCORES) * k].set_ylabel("share of inputs per bin")
+    return Page(
+        "figure_1",
+        title,
+        "After the paper's Figure 1 (right), whose models are GLOWs trained on CIFAR-10. Left: "
+        f"log p(x) by member {MEMBER} alone; right: WAIC of all members. The axis spans the "
+        f"central 99 % of in-distribution scores, and at most {WIDEN:.0f} times that beyond; what "
+        "lies outside is counted in the legend and not drawn. AUROC in percent, "
+        "out-of-distribution being the positive class. "
+        + " ".join(_sentence(evaluation) for evaluation in evaluations),
+        drawing,
+    )
+
+
+def shown_sets(evaluation: Evaluation) -> tuple[EvaluatedSet, ...]:
+    """The OoD sets made of data (a ":" is in a SPEC); where there are none, whatever there is."""
+    found = tuple(s for s in evaluation.ood if s.name in SHOWN_SETS or ":" in s.name)
+    return (found or evaluation.ood)[: len(OOD_STYLES)]
+
+
+def auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str) -> float:
+    """AUROC of an ensemble score, or of a member's score by the member that is shown; percent."""
+    row = evaluation.row(ood.name, score)
+    return row["auroc"] if row["auroc_members"] is None else row["auroc_members"][MEMBER]
+
+
+def _panel(ax: Axes, evaluation: Evaluation, shown: Sequence[EvaluatedSet], score: str) -> None:
+    in_values = evaluation.in_distribution.values(score, MEMBER)
+    ood_values = [s.values(score, MEMBER) for s in shown]
+    score_figures.overlaid_histograms(
+        ax,
+        (evaluation.in_distribution.label, in_values),
+        [
+            (f"{s.label}, AUROC {auroc(evaluation, s, score):.1f}", values)
+            for s, values in zip(shown, ood_values, strict=True)
+        ],
+        score_figures.robust_range(in_values, ood_values, WIDEN),
+    )
+    is_member_score = score in evaluation.in_distribution.scores.member_scores
+    of = f", {member_name(evaluation, MEMBER)}" if is_member_score else ""
+    label = evaluation.score_label(score)
+    ax.set_title(f"{run_label(evaluation)}: {label}{of}")
+    ax.set_xlabel(
+        f"{label} [{evaluation.spec(score).unit}] ({score_figures.toward(evaluation, score)})"
+    )
+
+
+def _sentence(evaluation: Evaluation) -> str:
+    """AUROCs of what is shown."""
+    found = "; ".join(
+        f"{s.label} {auroc(evaluation, s, SCORES[0]):.1f} and {auroc(evaluation, s, SCORES[1]):.1f}"
+        for s in shown_sets(evaluation)
+    )
+    return f"{run_label(evaluation)}, AUROC of log p(x) and of WAIC: {found}."

@@ -1,0 +1,28 @@
+"""What a figure or table asks of the evaluations that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tfp_genens.data.requests import listed
+from tfp_genens.errors import UserError
+from tfp_genens.reporting.evaluation_files import Evaluation
+
+ARGUMENT = "--evaluation_dir"
+
+
+def require_scores(evaluation: Evaluation, scores: Iterable[str]) -> None:
+    """Raises UserError unless the evaluation has OoD sets, and has these scores."""
+    if not evaluation.ood:
+        raise UserError(
+            ARGUMENT, "evaluations of OoD sets", f"{evaluation.directory}, which has none"
+        )
+    found = evaluation.in_distribution.scores
+    known = [*found.member_scores, *found.ensemble_scores]
+    missing = [score for score in scores if score not in known]
+    if missing:
+        raise UserError(
+            ARGUMENT,
+            f"evaluations that have {listed(missing)}",
+            f"{evaluation.directory}, which has {listed(known)}",
+        )
