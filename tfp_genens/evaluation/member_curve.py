@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tfp_genens import seeds
+from tfp_genens.errors import UserError
+from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
 from tfp_genens.scoring.combine import EnsembleScore, available_scores
 from tfp_genens.spec import HIGHER_IS_NORMAL
 
@@ -104,6 +106,43 @@ def curve(
     )
 
 
+def joined(files: Sequence[ScoreFile], what: str) -> dict[str, np.ndarray]:
+    """Scores of the same inputs by members of several score files.
+
+    Args:
+      files: score files of one set, each by other members.
+      what: names the set in errors.
+
+    Returns:
+      member output that all files have -> float64 [num_members, num_inputs]; members in the
+      order of the files, inputs in that of the first.
+
+    Raises:
+      UserError: the files are not of the same inputs.
+    """
+    example_ids = files[0].frame[EXAMPLE_ID]
+    for file in files:
+        theirs = file.frame[EXAMPLE_ID]
+        if theirs.duplicated().any() or set(theirs) != set(example_ids):
+            raise UserError(
+                "--evaluation_dir",
+                f"the same inputs of {what} in each evaluation, by {EXAMPLE_ID}",
+                f"{len(set(theirs) ^ set(example_ids)):,} that only one of two has, or a repeated "
+                "one",
+            )
+    frames = [file.frame.set_index(EXAMPLE_ID).loc[example_ids] for file in files]
+    return {
+        output: np.concatenate(
+            [
+                frame[[member_column(output, m) for m in file.members]].to_numpy(np.float64).T
+                for file, frame in zip(files, frames, strict=True)
+            ]
+        )
+        for output in files[0].member_scores
+        if all(output in file.member_scores for file in files)
+    }
+
+
 def subsets_of_size(
     num_members: int, size: int, max_subsets: int, seed: int
 ) -> tuple[np.ndarray, bool]:
@@ -162,7 +201,7 @@ def _combined(
 
 def _auroc(sorted_in: np.ndarray, ood: np.ndarray, num_in: int, direction: str) -> float:
     """`metrics.auroc` in percent, where the ID scores are sorted and without their NaN."""
-    known = np.sort(ood[~np.isnan(ood)])  # sorted, they are looked up three times as fast
+    known = np.sort(ood[~np.isnan(ood)])  # in order, they are looked up faster
     below = np.searchsorted(sorted_in, known, side="left").sum()
     at_or_below = np.searchsorted(sorted_in, known, side="right").sum()
     above = len(sorted_in) * len(known) - at_or_below

@@ -1,0 +1,44 @@
+"""Whether a number of the paper was reproduced: one rule, stated before any number is seen."""
+
+from __future__ import annotations
+
+import math
+
+REPRODUCED = "reproduced"
+WITHIN_INTERVAL = "within interval"
+NOT_REPRODUCED = "not reproduced"
+VERDICTS = (REPRODUCED, WITHIN_INTERVAL, NOT_REPRODUCED)
+
+TOLERANCE = 3.0  # points of AUROC
+CHANCE = 50.0  # the paper's AUROC below this claims that a score fails
+
+RULE = (
+    f'"{REPRODUCED}": our AUROC lies within {TOLERANCE:g} points of the paper\'s, or above it. '
+    f"Where the paper's AUROC is below {CHANCE:g}, the paper claims that the score fails; there a "
+    f"higher AUROC contradicts it, and only one within {TOLERANCE:g} points is "
+    f'"{REPRODUCED}".',
+    f'"{WITHIN_INTERVAL}": otherwise, where the paper\'s AUROC lies in our 95 % interval over '
+    "ensembles. Where there is no such interval, this verdict is not given.",
+    f'"{NOT_REPRODUCED}": otherwise.',
+)
+"""The rule in words, in the order in which it is applied."""
+
+
+def verdict(ours: float, theirs: float, interval: tuple[float, float] | None) -> str:
+    """One of VERDICTS, by RULE.
+
+    Args:
+      ours: AUROC in percent, unrounded.
+      theirs: the paper's, as printed.
+      interval: ends, both included, of the interval over ensembles in percent; None where there
+        is none.
+    """
+    for name, value in (("ours", ours), ("theirs", theirs)):
+        if not (math.isfinite(value) and 0.0 <= value <= 100.0):
+            raise ValueError(f"`{name}` must be a percentage; got {value}.")
+    claims_success = theirs >= CHANCE
+    if abs(ours - theirs) <= TOLERANCE or (claims_success and ours > theirs):
+        return REPRODUCED
+    if interval is not None and interval[0] <= theirs <= interval[1]:
+        return WITHIN_INTERVAL
+    return NOT_REPRODUCED

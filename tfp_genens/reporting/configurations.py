@@ -1,0 +1,91 @@
+"""Evaluations that belong together: disjoint members of one training configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfp_genens.config import config_sha256
+from tfp_genens.errors import UserError
+from tfp_genens.reporting.evaluation_files import Evaluation
+
+ARGUMENT = "--evaluation_dir"
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """Evaluations of one training configuration, each of members of its own.
+
+    Attributes:
+      evaluations: in the order given; the first is the one whose numbers are shown.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def first(self) -> Evaluation:
+        return self.evaluations[0]
+
+    @property
+    def train_dataset(self) -> str:
+        return self.first.document["train_dataset"]
+
+    @property
+    def model(self) -> str:
+        return self.first.document["model"]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.first.document["manifests"][0]["config"]
+
+
+def member_numbers(evaluation: Evaluation) -> tuple[int, ...]:
+    """The members' numbers in their run."""
+    return tuple(manifest["member"] for manifest in evaluation.document["manifests"])
+
+
+def describe_members(evaluation: Evaluation) -> str:
+    """E.g. "members 0 to 4", or "members 0, 2"."""
+    numbers = member_numbers(evaluation)
+    if len(numbers) == 1:
+        return f"member {numbers[0]}"
+    if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
+        return f"members {numbers[0]} to {numbers[-1]}"
+    return "members " + ", ".join(map(str, numbers))
+
+
+def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
+    """Evaluations by training configuration, in the order in which each appears first.
+
+    Raises:
+      UserError: two evaluations of one configuration share a member.
+    """
+    groups: dict[tuple[str, str, str], list[Evaluation]] = {}
+    for evaluation in evaluations:
+        document = evaluation.document
+        config = config_sha256(document["manifests"][0]["config"])
+        key = (document["train_dataset"], document["model"], config)
+        groups.setdefault(key, []).append(evaluation)
+    for together in groups.values():
+        for one, other in itertools.combinations(together, 2):
+            shared = sorted(set(member_numbers(one)) & set(member_numbers(other)))
+            if shared:
+                raise UserError(
+                    ARGUMENT,
+                    "evaluations of one configuration that share no members",
+                    f"member {', '.join(map(str, shared))} in {one.directory} and in "
+                    f"{other.directory}",
+                )
+    return tuple(Configuration(tuple(together)) for together in groups.values())
+
+
+def differences(configuration: Configuration, base: Configuration) -> str:
+    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)"."""
+    theirs, ours = base.config, configuration.config
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    found = [f"{name} {ours.get(name)} (not {theirs.get(name)})" for name in names]
+    if configuration.model != base.model:
+        found.insert(0, f"{configuration.model} (not {base.model})")
+    return ", ".join(found)

@@ -1,0 +1,224 @@
+"""AUROC against the number of members: what each further member buys."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfp_genens.data.ood import OOD_SETS
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import member_curve, results
+from tfp_genens.evaluation.member_curve import MAX_SUBSETS, Point
+from tfp_genens.reporting import configurations
+from tfp_genens.reporting.configurations import ARGUMENT, Configuration
+from tfp_genens.reporting.documents import Section, TableDocument
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.scoring.combine import ENSEMBLE_SCORES
+
+SHOWN = "waic"
+ENSEMBLE_SIZE = 5  # the paper's, section 4
+FIRST = "first"
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberScores:
+    """All members of one configuration, scored on the same inputs.
+
+    Attributes:
+      configuration: where they are from.
+      members: their numbers, in the order of the arrays.
+      in_outputs: member output -> float64 [num_members, num_in].
+      ood_outputs: OoD set -> member output -> float64 [num_members, num_out].
+      left_out: sets that were made against members, which fewer members would make others.
+    """
+
+    configuration: Configuration
+    members: tuple[int, ...]
+    in_outputs: dict[str, np.ndarray]
+    ood_outputs: dict[str, dict[str, np.ndarray]]
+    left_out: tuple[str, ...]
+
+    def curve(self) -> tuple[Point, ...]:
+        """See `member_curve.curve`."""
+        return member_curve.curve(self.in_outputs, self.ood_outputs)
+
+
+def member_scores(configuration: Configuration) -> MemberScores:
+    """Joins the members of all evaluations of a configuration.
+
+    Raises:
+      UserError: the evaluations have other inputs, or other OoD sets; fewer than two members.
+    """
+    evaluations = configuration.evaluations
+    members = tuple(m for e in evaluations for m in configurations.member_numbers(e))
+    if len(members) < 2:
+        raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
+    names = [ood.name for ood in evaluations[0].ood]
+    for evaluation in evaluations[1:]:
+        theirs = [ood.name for ood in evaluation.ood]
+        if set(theirs) != set(names):
+            raise UserError(
+                ARGUMENT,
+                f"the OoD sets of {evaluations[0].directory} in {evaluation.directory} too",
+                f"{', '.join(sorted(set(theirs) ^ set(names)))} in one of them only",
+            )
+    attacks = tuple(ood.name for ood in evaluations[0].ood if _is_attack(evaluations[0], ood.name))
+    if set(names) == set(attacks):
+        raise UserError(
+            ARGUMENT,
+            "evaluations with OoD sets that attack no members",
+            ", ".join(names) or "no OoD sets",
+        )
+    return MemberScores(
+        configuration=configuration,
+        members=members,
+        in_outputs=_joined([e.in_distribution for e in evaluations]),
+        ood_outputs={
+            name: _joined([ood for e in evaluations for ood in e.ood if ood.name == name])
+            for name in names
+            if name not in attacks
+        },
+        left_out=attacks,
+    )
+
+
+def _is_attack(evaluation: Evaluation, name: str) -> bool:
+    (entry,) = (entry for entry in evaluation.document["sets"] if entry["name"] == name)
+    # An attack on the whole ensemble names no member; that it is one stands in the registry only.
+    return entry["attacked_members"] is not None or (
+        name in OOD_SETS and OOD_SETS[name].attack != {}
+    )
+
+
+def _joined(sets: Sequence[EvaluatedSet]) -> dict[str, np.ndarray]:
+    what = sets[0].label
+    outputs = member_curve.joined([s.scores for s in sets], what)
+    for other in sets[1:]:
+        # Ids name noise by its number, whatever it was drawn with; the first inputs are at hand.
+        if not np.array_equal(sets[0].examples[FIRST], other.examples[FIRST]):
+            raise UserError(
+                ARGUMENT,
+                f"the same inputs of {what} in each evaluation",
+                "inputs that differ under one name (another --seed of evaluate?)",
+            )
+    return outputs
+
+
+def table(evaluations: Sequence[Evaluation]) -> TableDocument:
+    """AUROC for every OoD set and ensemble size, a section a configuration.
+
+    Raises:
+      UserError: evaluations of one configuration that cannot be joined, see `member_scores`.
+    """
+    sections: list[Section] = []
+    records: list[dict[str, Any]] = []
+    for configuration in configurations.group(evaluations):
+        joined = member_scores(configuration)
+        points = joined.curve()
+        sections += _sections(joined, points)
+        records += [
+            {
+                "train_dataset": configuration.train_dataset,
+                "model": configuration.model,
+                "members": joined.members,
+                **dataclasses.asdict(point),
+            }
+            for point in points
+        ]
+    return TableDocument(
+        title="AUROC by number of members",
+        text=(
+            "AUROC in percent over ensembles of 1 to all of the members: the mean over subsets, "
+            "and the lowest and highest in brackets. Subsets of one size share members, so the "
+            "range is of these members, not an interval for others. Sizes with more than "
+            f"{MAX_SUBSETS} subsets are judged on {MAX_SUBSETS} drawn ones.",
+            "With one member the variance is 0 everywhere: WAIC is then that member's log p(x), "
+            "and the variance alone tells nothing (AUROC 50). The CSV file also has the mean and "
+            "the variance of log p(x), and the mean rate.",
+        ),
+        sections=tuple(sections),
+        records=tuple(records),
+    )
+
+
+def _sections(joined: MemberScores, points: Sequence[Point]) -> list[Section]:
+    document = joined.configuration.first.document
+    scores = list(dict.fromkeys(point.score for point in points))
+    shown = SHOWN if SHOWN in scores else scores[0]
+    label = results.score_label(document, shown)
+    dataset = results.dataset_label(document, joined.configuration.train_dataset)
+    heading = f"{dataset}, {joined.configuration.model}: {label} by number of members"
+    by_set: dict[str, list[Point]] = {}
+    for point in points:
+        if point.score == shown:
+            by_set.setdefault(point.ood_dataset, []).append(point)
+    notes = []
+    drawn = sorted({point.size for point in points if not point.is_all})
+    if drawn:
+        sizes = ", ".join(map(str, drawn))
+        notes.append(f"Not all subsets, but {MAX_SUBSETS} drawn ones, of size {sizes}.")
+    if joined.left_out:
+        names = "; ".join(results.dataset_label(document, name) for name in joined.left_out)
+        notes.append(f"Left out, because they were made against members: {names}.")
+    sections = [
+        Section(
+            heading,
+            (
+                f"Members {', '.join(map(str, joined.members))}; "
+                f"{document['num_in']:,} in-distribution inputs.",
+            ),
+            ("OoD set", *(str(size) for size in range(1, len(joined.members) + 1))),
+            tuple(
+                (results.dataset_label(document, name), *map(_cell, by_size))
+                for name, by_size in by_set.items()
+            ),
+            tuple(notes),
+        )
+    ]
+    if len(joined.members) >= 2 * ENSEMBLE_SIZE:
+        sections.append(_disjoint(joined, shown, label))
+    return sections
+
+
+def _cell(point: Point) -> str:
+    if point.num_subsets == 1:
+        return f"{point.mean:.1f}"
+    return f"{point.mean:.1f} [{point.lowest:.1f}, {point.highest:.1f}]"
+
+
+def _disjoint(joined: MemberScores, shown: str, label: str) -> Section:
+    """AUROC of disjoint ensembles of the paper's size, taken in the order of the members."""
+    num = len(joined.members) // ENSEMBLE_SIZE
+    subsets = np.arange(num * ENSEMBLE_SIZE).reshape(num, ENSEMBLE_SIZE)
+    score = ENSEMBLE_SCORES[shown]
+    aurocs = member_curve.subset_aurocs(
+        joined.in_outputs[score.of],
+        {name: outputs[score.of] for name, outputs in joined.ood_outputs.items()},
+        score,
+        subsets,
+    )
+    document = joined.configuration.first.document
+    return Section(
+        f"{label} of disjoint ensembles of {ENSEMBLE_SIZE}",
+        ("Members are taken in their order; each ensemble was trained apart from the others.",),
+        (
+            "OoD set",
+            *(
+                ", ".join(str(joined.members[position]) for position in subset)
+                for subset in subsets
+            ),
+            "largest difference",
+        ),
+        tuple(
+            (
+                results.dataset_label(document, name),
+                *(f"{value:.1f}" for value in values),
+                f"{np.ptp(values):.1f}",
+            )
+            for name, values in aurocs.items()
+        ),
+        level=3,
+    )
