@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.reporting import layout, score_figures
+from tfp_genens.reporting.counterparts import counterpart
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.image_figures import to_rgb
 from tfp_genens.reporting.labels import member_name, run_label
@@ -20,8 +21,6 @@ from tfp_genens.reporting.requirements import ARGUMENT, require_scores
 
 SCORES = ("rate", "distortion", "log_prob")
 EXAMPLES = ("first", "reconstructions")
-# The OoD set that stands beside a training set; the paper's own is the first row.
-COUNTERPARTS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist", "cifar10": "svhn"}
 MEMBER = 0  # the member that reconstructed the examples
 NUM_IMAGES = 10
 WIDEN = 8.0  # how far axes follow OoD scores, in widths of the in-distribution range
@@ -57,9 +56,9 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
 
 
 def shown_set(evaluation: Evaluation) -> EvaluatedSet:
-    """The OoD set that is shown: the training set's counterpart, or the first there is."""
-    wanted = COUNTERPARTS.get(evaluation.document["train_dataset"])
-    return next((s for s in evaluation.ood if s.name == wanted), evaluation.ood[0])
+    """The OoD set that is shown beside the in-distribution one."""
+    names = [s.name for s in evaluation.ood]
+    return evaluation.ood[names.index(counterpart(evaluation.document["train_dataset"], names))]
 
 
 def auroc(evaluation: Evaluation, score: str) -> float:
