@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import Batch, rebatch
