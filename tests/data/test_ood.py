@@ -19,6 +19,9 @@ NOISY = [
     "adversarial_clipped",
     "adversarial_pgd_clipped",
     "adversarial_waic_clipped",
+    "adversarial_unclipped_step",
+    "adversarial_image_gradient_clipped",
+    "adversarial_as_released",
 ]
 ATTACKS = NOISY[3:]
 
@@ -53,7 +56,9 @@ def test_attacks_and_only_they_say_what_they_are_made_with():
     assert len({tuple(attack.items()) for attack in attacks.values()}) == len(ATTACKS)
     assert attacks["adversarial_pgd_clipped"] == {
         "gradient": "member_gradient",
-        "clipped": True,
+        "gradient_at": "at_noise",
+        "noise_clipped": True,
+        "result_clipped": True,
         "steps": 10,
         "eps": 0.3,
         "step_size": 0.075,
@@ -138,6 +143,73 @@ def test_fgsm_sets_start_from_the_gaussian_set(context, ensemble):
     )
 
 
+def unclipped_noise(context):
+    shape, value_range = context.input_spec.shape, context.input_spec.value_range
+    blocks = gaussian_blocks(shape, value_range, context.seed, clipped=False)
+    return np.concatenate([blocks(k) for k in range(3)])[: context.num_examples]
+
+
+def step_of_member_0(ensemble, at):
+    """0.3 of the range along the sign of the quadratic log_prob's gradient at `at`."""
+    return np.float32(0.3 * 255) * np.sign(ensemble.centres[0] - at).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "noise_clipped", "at_images", "result_clipped"),
+    [
+        ("adversarial_unclipped_step", True, False, False),
+        ("adversarial_image_gradient_clipped", True, True, True),
+        ("adversarial_as_released", False, True, False),
+    ],
+)
+def test_the_released_codes_mistakes_one_by_one(
+    context, ensemble, name, noise_clipped, at_images, result_clipped
+):
+    start = values_of("gaussian", context) if noise_clipped else unclipped_noise(context)
+    at = read_all(context.test)[1].astype(np.float64) if at_images else start
+    expected = start + step_of_member_0(ensemble, at)
+    if result_clipped:
+        expected = expected.clip(0, 255)
+    np.testing.assert_array_equal(values_of(name, context), expected)
+
+
+def test_gradients_at_images_are_taken_in_whole_blocks(context, ensemble):
+    """So that an input does not depend on how many are asked for; the rest starts over."""
+    seen = []
+    plain = ensemble.log_prob_and_gradient
+
+    def watched(values, member):
+        seen.append(values)
+        return plain(values, member)
+
+    ensemble.log_prob_and_gradient = watched
+    values_of("adversarial_as_released", context)
+    test = read_all(context.test)[1].astype(np.float32)
+    assert [values.dtype for values in seen] == [np.float32] * 3
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate([test, test[:70]]))
+
+
+def test_gradients_at_images_need_as_many_images(context):
+    more = dataclasses.replace(context, num_examples=231)
+    with pytest.raises(ValueError, match="`test` must have 231 examples; got 230"):
+        values_of("adversarial_as_released", more)
+
+
+def test_tables_of_the_paper_are_in_its_order():
+    assert DATASETS["mnist"].ood[:7] == (
+        *("omniglot", "not_mnist", "fashion_mnist", "uniform", "gaussian", "hflip", "vflip"),
+    )
+    assert DATASETS["fashion_mnist"].ood[:7] == (
+        *("omniglot", "not_mnist", "mnist", "uniform", "gaussian", "hflip", "vflip"),
+    )
+
+
+def test_what_only_measures_a_choice_is_judged_when_asked_for():
+    asked_for = {"omniglot_nearest", "omniglot_bilinear", "omniglot_thick", *ATTACKS[-3:]}
+    assert asked_for <= set(OOD_SETS)
+    assert all(asked_for.isdisjoint(dataset.ood) for dataset in DATASETS.values())
+
+
 def test_pgd_stays_near_the_noise_and_beats_one_step(context, ensemble):
     start = values_of("gaussian", context)
     attacked = values_of("adversarial_pgd_clipped", context)
@@ -163,6 +235,9 @@ def test_attacked_members_are_said():
         "adversarial_clipped": (0,),
         "adversarial_pgd_clipped": (0,),
         "adversarial_waic_clipped": None,
+        "adversarial_unclipped_step": (0,),
+        "adversarial_image_gradient_clipped": (0,),
+        "adversarial_as_released": (0,),
     }
     assert all(OOD_SETS[n].attacked_members is None for n in OOD_SETS if n not in ATTACKS)
 

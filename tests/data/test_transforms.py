@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from tfp_genens.data.sources import ArraySource, read_all
-from tfp_genens.data.transforms import Flipped, hflip, vflip
+from tfp_genens.data.transforms import Flipped, Mapped, hflip, vflip
 
 images = arrays(np.uint8, array_shapes(min_dims=4, max_dims=4, max_side=6))
 
@@ -35,3 +35,14 @@ def test_only_images_can_be_flipped():
         hflip(ArraySource("x", np.zeros((4, 3)), "x"))
     with pytest.raises(ValueError, match="`axis`"):
         Flipped(ArraySource("x", np.zeros((1, 2, 2, 1)), "x"), 2, "depth")
+
+
+@given(values=images, batch_size=st.integers(1, 5))
+def test_mapping_is_of_values_alone(values, batch_size):
+    source = ArraySource("x", values, "x")
+    mapped = Mapped(source, lambda batch: 255 - batch[:, :1], (1, *source.shape[1:]), "inverted")
+    assert (mapped.name, mapped.num_examples) == ("inverted", len(values))
+    batches = list(mapped.batches(batch_size))
+    assert {batch.values.shape[1:] for batch in batches} == {mapped.shape}
+    np.testing.assert_array_equal(np.concatenate([b.values for b in batches]), 255 - values[:, :1])
+    assert tuple(i for b in batches for i in b.example_ids) == read_all(source)[0]

@@ -85,7 +85,7 @@ def test_results_hold_the_contract(evaluate, tmp_path):
     assert document["labels"]["datasets"] == {
         "digits": "Digits",
         "hflip": "HFlip",
-        "uniform": "Uniform noise",
+        "uniform": "Uniform noise in [0, 1]",
         "adversarial_clipped": "Adversarial, clipped",
     }
     assert set(document["labels"]["scores"]) == set(scores)

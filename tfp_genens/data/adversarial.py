@@ -2,17 +2,20 @@
 adversarially perturbed by FGSM on a single model").
 
 The fast gradient sign method is due to Goodfellow et al. (2015), its iterated and projected form
-(PGD) to Madry et al. (2018). Gradients are taken at the noise itself.
+(PGD) to Madry et al. (2018). Gradients are taken at the noise itself, but for the variants that
+measure what the authors' released code did: it took them at real test images.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from tfp_genens.data.noise import Blocks
+from tfp_genens.data.sources import BLOCK_SIZE, Source, read_all, take
 
 PAPER_EPS = 0.3  # of the value range
 
@@ -119,6 +122,43 @@ def pgd(
     return attacked
 
 
-def attacked_blocks(blocks: Blocks, attack: Callable[[np.ndarray], np.ndarray]) -> Blocks:
+# Block number -> the gradient that the attack on that block of noise follows.
+GradientBlocks = Callable[[int], Gradient]
+
+
+def at_noise(gradient: Gradient, test: Source, num_examples: int) -> GradientBlocks:
+    """Gradients at the noise as it moves, which makes it an attack; needs no test inputs."""
+    del test, num_examples
+    return lambda block: gradient
+
+
+def at_test_inputs(gradient: Gradient, test: Source, num_examples: int) -> GradientBlocks:
+    """The gradient at the i-th test input for the i-th noise input, wherever that moves.
+
+    Args:
+      gradient: of the score to raise.
+      test: in-distribution test inputs, at least `num_examples`; they are kept in memory.
+      num_examples: noise inputs to be attacked. A last block that is cut short takes the first
+        inputs over again for what is left of it.
+    """
+
+    @functools.cache
+    def inputs() -> np.ndarray:
+        values = read_all(take(test, num_examples))[1].astype(np.float32)
+        if len(values) < num_examples:
+            raise ValueError(f"`test` must have {num_examples} examples; got {len(values)}.")
+        return values
+
+    def in_block(block: int) -> Gradient:
+        rows = np.arange(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) % num_examples
+        slope = gradient(inputs()[rows])
+        return lambda values: slope
+
+    return in_block
+
+
+def attacked_blocks(
+    noise: Blocks, gradients: GradientBlocks, attack: Callable[[np.ndarray, Gradient], np.ndarray]
+) -> Blocks:
     """Blocks of noise, each attacked as a whole."""
-    return lambda block: attack(blocks(block))
+    return lambda block: attack(noise(block), gradients(block))

@@ -15,6 +15,7 @@ from tfp_genens.spec import InputSpec
 
 IMAGE_RANGE = (0.0, 255.0)
 
+_DRAWN = ("omniglot", "not_mnist")
 _NOISE = ("uniform", "gaussian")
 _FLIPS = ("hflip", "vflip")
 _ATTACKS = (
@@ -58,14 +59,14 @@ DATASETS: dict[str, Dataset] = {
             "MNIST",
             "tfds:mnist:train",
             "tfds:mnist:test",
-            ("fashion_mnist", *_NOISE, *_FLIPS, *_ATTACKS),
+            (*_DRAWN, "fashion_mnist", *_NOISE, *_FLIPS, *_ATTACKS),
         ),
         Dataset(
             "fashion_mnist",
             "Fashion-MNIST",
             "tfds:fashion_mnist:train",
             "tfds:fashion_mnist:test",
-            ("mnist", *_NOISE, *_FLIPS, *_ATTACKS),
+            (*_DRAWN, "mnist", *_NOISE, *_FLIPS, *_ATTACKS),
         ),
     )
 }

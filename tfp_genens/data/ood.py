@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.data import adversarial, noise, transforms
+from tfp_genens.data import adversarial, drawings, noise, transforms
 from tfp_genens.data.adversarial import Differentiable
 from tfp_genens.data.requests import listed
 from tfp_genens.data.sources import BlockSource, Source, take
@@ -17,6 +17,12 @@ from tfp_genens.errors import UserError
 from tfp_genens.spec import InputSpec
 
 ARGUMENT = "--ood"
+
+# Chosen for the stroke width of MNIST's training images, by no score: enlarged to 105x105 it is 8.8
+# pixels. Omniglot's is 4.9, and with discs of 3, 5 and 7 pixels 7.0, 9.0 and 11.0. (The mean pixel
+# is 0.131 in MNIST; 0.081 in Omniglot, and 0.118, 0.147 and 0.176 with those discs: its characters
+# have more strokes. Of pixels with any ink, after shrinking, it is 0.69, 0.56 and, with 5, 0.70.)
+THICK_DILATION = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +55,10 @@ class OodSet:
       description: one plain sentence for the report.
       attacked_members: the members whose own scores the set was made to fool; None where it is
         aimed at no single member.
-      attack: what an adversarial set is made with, besides the seed and the members; empty for
-        all others. It stands for the inputs where making them only to compare them would cost as
-        much as scoring them, so it must hold everything that `build` was given.
+      attack: what an adversarial set is made with, besides the seed, the members and the
+        in-distribution test inputs; empty for all others. It stands for the inputs where making
+        them only to compare them would cost as much as scoring them, so it must hold everything
+        else that `build` was given.
     """
 
     name: str
@@ -98,6 +105,33 @@ def _noise_set(
     return OodSet(name, label, build, description)
 
 
+def _omniglot_set(
+    name: str, label: str, method: str, description: str, *, dilation: int = 1
+) -> OodSet:
+    """Omniglot white on black, at the model's size.
+
+    Args:
+      method: see `drawings.resize`.
+      dilation: diameter of the disc that strokes are widened by before, in pixels of 105.
+    """
+
+    def build(context: OodContext) -> Source:
+        shape = context.input_spec.shape
+        if len(shape) != 3 or shape[-1] != 1:
+            raise _unsuitable(name, "grey images", context.input_spec)
+        source = open_source(
+            "tfds:omniglot:test", None, argument=ARGUMENT, data_dir=context.data_dir
+        )
+
+        def convert(values: np.ndarray) -> np.ndarray:
+            strokes = drawings.thicken(drawings.white_on_black(values), dilation)
+            return drawings.resize(strokes, (shape[0], shape[1]), method)
+
+        return transforms.Mapped(source, convert, shape, name)
+
+    return OodSet(name, label, build, description)
+
+
 def _photo_patches(context: OodContext) -> Source:
     shape = context.input_spec.shape
     try:
@@ -113,7 +147,11 @@ def _attack_set(
     gradient: Callable[[Differentiable], adversarial.Gradient],
     description: str,
     *,
-    clipped: bool,
+    noise_clipped: bool,
+    result_clipped: bool,
+    gradient_at: Callable[
+        [adversarial.Gradient, Source, int], adversarial.GradientBlocks
+    ] = adversarial.at_noise,
     steps: int = 1,
     eps: float = adversarial.PAPER_EPS,
     step_size: float = adversarial.PAPER_EPS,
@@ -121,8 +159,8 @@ def _attack_set(
 ) -> OodSet:
     """Gaussian noise after `steps` sign steps up a gradient.
 
-    Clipped, it begins as the set "gaussian" and ends within the valid range; otherwise nothing is
-    clipped, neither the noise nor the result. `eps` and `step_size` are fractions of the range.
+    Where `noise_clipped`, it begins as the set "gaussian"; where `result_clipped`, it ends within
+    the valid range. `eps` and `step_size` are fractions of the range.
     """
 
     def build(context: OodContext) -> Source:
@@ -134,9 +172,9 @@ def _attack_set(
             raise UserError(f"{ARGUMENT}={name}", "a model that has a log_prob to attack", got)
         shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
         width = value_range[1] - value_range[0]
-        slope = gradient(ensemble)
+        gradients = gradient_at(gradient(ensemble), context.test, context.num_examples)
 
-        def attack(values: np.ndarray) -> np.ndarray:
+        def attack(values: np.ndarray, slope: adversarial.Gradient) -> np.ndarray:
             try:
                 return adversarial.pgd(
                     values,
@@ -144,19 +182,23 @@ def _attack_set(
                     eps * width,
                     steps=steps,
                     step_size=step_size * width,
-                    clip_to=value_range if clipped else None,
+                    clip_to=value_range if result_clipped else None,
                 )
             except FloatingPointError as e:
                 expected = "members whose gradients are finite and not zero everywhere"
                 raise UserError(f"{ARGUMENT}={name}", expected, str(e)) from e
 
-        noise_blocks = noise.gaussian_blocks(shape, value_range, context.seed, clipped=clipped)
-        make_block = adversarial.attacked_blocks(noise_blocks, attack)
+        noise_blocks = noise.gaussian_blocks(
+            shape, value_range, context.seed, clipped=noise_clipped
+        )
+        make_block = adversarial.attacked_blocks(noise_blocks, gradients, attack)
         return BlockSource(name, shape, context.num_examples, make_block, keep=True)
 
     settings = {
         "gradient": gradient.__name__,
-        "clipped": clipped,
+        "gradient_at": gradient_at.__name__,
+        "noise_clipped": noise_clipped,
+        "result_clipped": result_clipped,
         "steps": steps,
         "eps": eps,
         "step_size": step_size,
@@ -176,13 +218,13 @@ OOD_SETS: dict[str, OodSet] = {
         _flip_set("vflip", "VFlip", transforms.vflip, "Test images turned upside down."),
         _noise_set(
             "uniform",
-            "Uniform noise",
+            "Uniform noise in [0, 1]",
             noise.uniform_blocks,
-            "Every pixel drawn independently and uniformly from the valid range.",
+            "Every pixel drawn independently and uniformly from [0, 1], scaled to the valid range.",
         ),
         _noise_set(
             "gaussian",
-            "Gaussian noise",
+            "Gaussian noise, clipped to [0, 1]",
             noise.gaussian_blocks,
             "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
         ),
@@ -199,13 +241,50 @@ OOD_SETS: dict[str, OodSet] = {
             "tfds:fashion_mnist:test",
             "Fashion-MNIST's test images: grey pictures of clothes.",
         ),
+        _spec_set(
+            "not_mnist",
+            "notMNIST",
+            "tfds:not_mnist:test",
+            "Letters A to J out of many fonts, white on black.",
+        ),
+        _omniglot_set(
+            "omniglot",
+            "Omniglot",
+            drawings.AREA,
+            "Omniglot's test drawings of characters, inverted to white on black and shrunk by "
+            "averaging over the area that each pixel covers.",
+        ),
+        _omniglot_set(
+            "omniglot_nearest",
+            "Omniglot, nearest",
+            drawings.NEAREST,
+            "Omniglot's test drawings, inverted to white on black and shrunk by taking the one "
+            "pixel under each centre: black or white, with jagged edges.",
+        ),
+        _omniglot_set(
+            "omniglot_bilinear",
+            "Omniglot, bilinear",
+            drawings.BILINEAR,
+            "Omniglot's test drawings, inverted to white on black and shrunk by bilinear sampling "
+            "of the four pixels around each centre, without antialiasing.",
+        ),
+        _omniglot_set(
+            "omniglot_thick",
+            "Omniglot, thick",
+            drawings.AREA,
+            "Omniglot's test drawings, inverted to white on black, their strokes widened to about "
+            f"MNIST's by a disc of {THICK_DILATION} pixels at 105x105, and shrunk by averaging "
+            "over the area that each pixel covers.",
+            dilation=THICK_DILATION,
+        ),
         _attack_set(
             "adversarial_unclipped",
             "Adversarial, unclipped",
             adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
             "0's log_prob, neither clipped: most pixels lie outside the valid range.",
-            clipped=False,
+            noise_clipped=False,
+            result_clipped=False,
             attacked_members=(0,),
         ),
         _attack_set(
@@ -214,7 +293,8 @@ OOD_SETS: dict[str, OodSet] = {
             adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
             "log_prob, then clipped to the valid range.",
-            clipped=True,
+            noise_clipped=True,
+            result_clipped=True,
             attacked_members=(0,),
         ),
         _attack_set(
@@ -223,7 +303,8 @@ OOD_SETS: dict[str, OodSet] = {
             adversarial.member_gradient,
             "Gaussian noise moved ten smaller steps up the gradient of member 0's log_prob, kept "
             "within 0.3 of the range of where it began and within the valid range.",
-            clipped=True,
+            noise_clipped=True,
+            result_clipped=True,
             steps=10,
             step_size=adversarial.PAPER_EPS / 4,
             attacked_members=(0,),
@@ -234,7 +315,40 @@ OOD_SETS: dict[str, OodSet] = {
             adversarial.waic_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
             "ensemble's WAIC, then clipped to the valid range.",
-            clipped=True,
+            noise_clipped=True,
+            result_clipped=True,
+        ),
+        _attack_set(
+            "adversarial_unclipped_step",
+            "Adversarial, unclipped step",
+            adversarial.member_gradient,
+            "Gaussian noise, clipped to [0, 1], moved one step of 0.3 of the range up the gradient "
+            "of member 0's log_prob; the result is not clipped.",
+            noise_clipped=True,
+            result_clipped=False,
+            attacked_members=(0,),
+        ),
+        _attack_set(
+            "adversarial_image_gradient_clipped",
+            "Adversarial, gradient at images",
+            adversarial.member_gradient,
+            "Gaussian noise moved one step of 0.3 of the range up the gradient that member 0's "
+            "log_prob has at a test image, not at the noise, then clipped to the valid range.",
+            noise_clipped=True,
+            result_clipped=True,
+            gradient_at=adversarial.at_test_inputs,
+            attacked_members=(0,),
+        ),
+        _attack_set(
+            "adversarial_as_released",
+            "Adversarial, as released",
+            adversarial.member_gradient,
+            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient that member "
+            "0's log_prob has at a test image, neither clipped, as the authors' code does it.",
+            noise_clipped=False,
+            result_clipped=False,
+            gradient_at=adversarial.at_test_inputs,
+            attacked_members=(0,),
         ),
     )
 }

@@ -1,9 +1,11 @@
-"""Images turned over, lazily."""
+"""Images changed on their way, lazily: turned over, or anything done to a batch at a time."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from tfp_genens.data.sources import Batch, Source
 
@@ -54,3 +56,26 @@ def hflip(source: Source, name: str = "hflip") -> Flipped:
 def vflip(source: Source, name: str = "vflip") -> Flipped:
     """Images upside down."""
     return Flipped(source, HEIGHT_AXIS, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """A source with a function applied to its values; ids stay those of the examples.
+
+    Attributes:
+      function: values [batch, *source.shape] -> [batch, *shape], each example by itself.
+      shape: the event shape after it.
+    """
+
+    source: Source
+    function: Callable[[np.ndarray], np.ndarray]
+    shape: tuple[int, ...]
+    name: str
+
+    @property
+    def num_examples(self) -> int | None:
+        return self.source.num_examples
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        for batch in self.source.batches(batch_size):
+            yield Batch(batch.example_ids, self.function(batch.values))
