@@ -10,8 +10,7 @@ from typing import Any
 from tfp_genens.config import config_sha256
 from tfp_genens.errors import UserError
 from tfp_genens.reporting.evaluation_files import Evaluation
-
-ARGUMENT = "--evaluation_dir"
+from tfp_genens.reporting.requirements import ARGUMENT
 
 
 @dataclasses.dataclass(frozen=True)

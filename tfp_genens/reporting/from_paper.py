@@ -15,6 +15,7 @@ from tfp_genens.files import atomic_path, make_directory
 from tfp_genens.reporting import documents, evaluation_files
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import STYLE
+from tfp_genens.reporting.paper_figures import FIGURES_OF_PAPER
 from tfp_genens.reporting.paper_tables import TABLES
 
 RowT = TypeVar("RowT")
@@ -47,8 +48,6 @@ def write_figure(config: ReportConfig, name: str) -> None:
       UserError: there is no such figure, it cannot be made of these evaluations, or the output
         cannot be written.
     """
-    from tfp_genens.reporting.paper_figures import FIGURES_OF_PAPER
-
     draw = _registered(FIGURES_OF_PAPER, name, "--figure")
     output = Path(config.output)
     if output.suffix != ".png" or output.is_dir():

@@ -13,9 +13,10 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import member_curve, results
 from tfp_genens.evaluation.member_curve import MAX_SUBSETS, Point
 from tfp_genens.reporting import configurations
-from tfp_genens.reporting.configurations import ARGUMENT, Configuration
+from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import ARGUMENT
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
 SHOWN = "waic"

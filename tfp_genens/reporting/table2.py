@@ -20,6 +20,7 @@ from tfp_genens.reporting import configurations
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import ARGUMENT
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
 NOT_EVALUATED = "not evaluated"
@@ -97,11 +98,16 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
             "that applies is given:",
             *(f"{k}. {line}" for k, line in enumerate(verdicts.RULE, 1)),
             *INTERVALS,
-            f"Cells with a number in the paper: {sum(counts.values())}. {_count(counts)}",
+            f"Cells of the scores evaluated that the paper has a number for: "
+            f"{sum(counts.values())}. {_sentence(_count(counts))}",
         ),
         sections=tuple(sections),
         records=tuple(records),
     )
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _count(counts: Mapping[str, int]) -> str:
@@ -124,7 +130,7 @@ def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
     ]
     if not in_paper:
         raise UserError(
-            configurations.ARGUMENT,
+            ARGUMENT,
             "evaluations of what the paper's Table 2 has numbers for",
             f"{first.directory}, of {model} on {train_dataset}",
         )
@@ -226,13 +232,13 @@ def _sections(
     labels = {score: results.score_label(document, score) for score in by_score}
     shown = describe_members(configuration.first)
     text = [
-        f"{shown[0].upper()}{shown[1:]} of {document['settings']['run_dir']}, "
+        f"{_sentence(shown)} of {document['settings']['run_dir']}, "
         f"{document['num_in']:,} in-distribution inputs."
     ]
     if is_judged:
         counts = collections.Counter(cell.verdict for cell in cells if cell.verdict)
         marks = ", ".join(f"{MARKS[name]} {name}" for name in (*verdicts.VERDICTS, NOT_EVALUATED))
-        text.append(f"{_count(counts)[0].upper()}{_count(counts)[1:]} ({marks}; - no number.)")
+        text.append(f"{_sentence(_count(counts))} {_sentence(marks)}, - no number.")
     else:
         text.append("No verdicts: the paper's numbers are of other settings.")
     deviations = paper.deviations(

@@ -1,0 +1,346 @@
+"""Table 2 and the table by number of members, from evaluations made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation import paper, repetition, verdicts
+from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.reporting import configurations, documents, member_table, table2
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.scoring.columns import ScoreFile, member_column
+from tfp_genens.scoring.combine import available_scores, combine
+from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+
+OUTPUTS = {
+    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+}
+NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
+MNIST_ROWS = [
+    "omniglot",
+    "not_mnist",
+    "fashion_mnist",
+    "uniform",
+    "gaussian",
+    "hflip",
+    "vflip",
+    "adversarial_unclipped",
+]
+# How many nats likelier than test images each set is.
+MEANS = dict.fromkeys(MNIST_ROWS, -1.0) | {
+    "fashion_mnist": -50.0,
+    "adversarial_unclipped": 50.0,
+    "adversarial_clipped": -50.0,
+    "adversarial_waic_clipped": -50.0,
+}
+
+
+def score_file(name, mean, members):
+    """Inputs are the same in every evaluation; members differ by their number."""
+    shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
+    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
+    log_prob = shared + np.array(noise)
+    values = {"log_prob": log_prob, "rate": -0.1 * log_prob + 0.05 * np.array(noise)}
+    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
+    for output, of_members in values.items():
+        columns |= {
+            member_column(output, m): row for m, row in zip(members, of_members, strict=True)
+        }
+    columns |= combine(values)
+    return ScoreFile(
+        pd.DataFrame(columns),
+        tuple(members),
+        OUTPUTS,
+        {name: score.spec for name, score in available_scores(values).items()},
+        "mnist",
+        "a source",
+        {},
+    )
+
+
+def evaluation(
+    members=range(5),
+    sets=("hflip", "fashion_mnist", "adversarial_unclipped", "adversarial_clipped"),
+    train_dataset="mnist",
+    **config,
+):
+    config = {"model": "vae", "dataset": train_dataset, "beta": 1.0, "seed": 0} | config
+    in_scores = score_file("in_distribution", 0.0, members)
+    rows, entries, ood = [], [], []
+    for name in sets:
+        attacked = (0,) if name in ("adversarial_unclipped", "adversarial_clipped") else None
+        scores = score_file(name, MEANS[name], members)
+        rows += make_rows(
+            in_scores,
+            scores,
+            ood_dataset=name,
+            description="",
+            attacked_members=attacked,
+            train_dataset=train_dataset,
+            model="vae",
+            num_bootstrap=20,
+            seed=0,
+        )
+        entries.append({"name": name, "file": name, "attacked_members": attacked})
+        ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
+    document = {
+        "train_dataset": train_dataset,
+        "model": "vae",
+        "members": len(members),
+        "num_in": NUM_INPUTS,
+        "labels": {
+            "datasets": {"mnist": "MNIST", "hflip": "HFlip"},
+            "scores": {"rate": "Rate", "log_prob": "log p(x)", "waic": "WAIC"},
+        },
+        "main_scores": ["rate", "log_prob", "waic"],
+        "rows": rows,
+        "missing": [],
+        "notes": [],
+        "sets": entries,
+        "settings": {"run_dir": "runs/x", "num_examples": NUM_INPUTS},
+        "manifests": [{"member": m, "config": config} for m in members],
+    }
+    in_set = EvaluatedSet("in_distribution", "test", in_scores, {"first": np.ones(3)}, 0)
+    directory = Path(f"runs/x/{'_'.join(map(str, members))}")
+    return Evaluation(directory, document, in_set, tuple(ood), None)
+
+
+def records_by_cell(document):
+    return {(r["ood_dataset"], r["score"]): r for r in document.records if r["verdict"]}
+
+
+def auroc(found, ood, score, member=None):
+    (ood_set,) = (s for s in found.ood if s.name == ood)
+    sets = (found.in_distribution, ood_set)
+    values = [s.values(score, member) for s in sets]
+    sign = -1 if found.spec(score).direction == HIGHER_IS_NORMAL else 1
+    labels = np.repeat([0, 1], NUM_INPUTS)
+    return 100 * roc_auc_score(labels, sign * np.concatenate(values))
+
+
+def test_rows_are_the_papers_in_its_order_then_ours():
+    found = table2.table([evaluation()])
+    overview = found.sections[0]
+    assert [line[0] for line in overview.body] == [
+        *(name if name != "hflip" else "HFlip" for name in MNIST_ROWS),
+        "adversarial_clipped",
+    ]
+    assert overview.header == ("OoD set", "Rate", "paper", "", "log p(x)", "paper", "", *WAIC[:3])
+    by_set = {line[0]: line for line in overview.body}
+    assert by_set["omniglot"][1:4] == ("-", "99.1", "?")
+    assert by_set["adversarial_clipped"][2:4] == ("-", "-")
+    waic = found.sections[3]
+    assert waic.heading == "MNIST, 5 x vae: WAIC"
+    clipped = waic.body[-1]
+    assert (clipped[3], *clipped[-3:]) == ("-", "-", "-", "-")
+
+
+WAIC = ("WAIC", "paper", "")
+
+
+def test_cells_agree_with_the_scores_and_the_paper():
+    given = evaluation()
+    cells = records_by_cell(table2.table([given]))
+    cell = cells["hflip", "rate"]
+    members = [auroc(given, "hflip", "rate", m) for m in range(5)]
+    assert cell["auroc"] == pytest.approx(np.mean(members))
+    assert cell["paper_auroc"] == paper.value("mnist", "hflip", "rate", "vae") == 90.0
+    assert cell["difference"] == pytest.approx(np.mean(members) - 90.0)
+    expected = np.clip(repetition.prediction_interval(members), 0, 100)
+    assert [cell["ensembles_low"], cell["ensembles_high"]] == pytest.approx(expected)
+    assert (cell["ensembles_method"], cell["ensembles_num_values"]) == ("t", 5)
+    cell = cells["hflip", "waic"]
+    assert cell["auroc"] == pytest.approx(auroc(given, "hflip", "waic"))
+    assert (cell["ensembles_method"], cell["ensembles_num_values"]) == ("jackknife", 5)
+    assert cell["ensembles_low"] <= cell["auroc"] <= cell["ensembles_high"]
+    for cell in cells.values():
+        if cell["verdict"] != table2.NOT_EVALUATED:
+            ends = (cell["ensembles_low"], cell["ensembles_high"])
+            interval = None if ends[0] is None else ends
+            assert cell["verdict"] == verdicts.verdict(cell["auroc"], cell["paper_auroc"], interval)
+
+
+def test_attacked_sets_have_one_value_an_ensemble():
+    cells = records_by_cell(table2.table([evaluation()]))
+    assert cells["adversarial_unclipped", "log_prob"]["ensembles_method"] is None
+    assert cells["adversarial_unclipped", "waic"]["ensembles_num_values"] == 4
+    three = [evaluation(range(5 * k, 5 * k + 5)) for k in range(3)]
+    cell = records_by_cell(table2.table(three))["adversarial_unclipped", "log_prob"]
+    values = [auroc(e, "adversarial_unclipped", "log_prob", 0) for e in three]
+    assert cell["ensembles_num_values"] == 3
+    expected = np.clip(repetition.prediction_interval(values), 0, 100)
+    assert [cell["ensembles_low"], cell["ensembles_high"]] == pytest.approx(expected)
+
+
+def test_further_ensembles_stand_beside_the_first():
+    given = [evaluation(range(5 * k, 5 * k + 5)) for k in range(3)]
+    found = table2.table(given)
+    rate, waic = found.sections[1], found.sections[3]
+    assert waic.header[4:6] == ("members 5 to 9", "members 10 to 14")
+    line = next(line for line in waic.body if line[0] == "HFlip")
+    values = [auroc(e, "hflip", "waic") for e in given]
+    assert (line[1], *line[4:6]) == tuple(f"{value:.1f}" for value in values)
+    low, high = np.clip(repetition.prediction_interval(values), 0, 100)
+    assert line[3] == f"[{low:.1f}, {high:.1f}]"
+    assert waic.notes == ("Over ensembles: the t prediction interval from 3 AUROCs.",)
+    assert "15 AUROCs" in rate.notes[0]
+    # What is judged is the first ensemble's, once.
+    assert len(records_by_cell(found)) == len(MNIST_ROWS) * 3
+    assert len(found.records) == 3 * (len(MNIST_ROWS) + 1) * 3
+    # Two are too few for their own interval: the jackknife over the first's members.
+    cell = records_by_cell(table2.table(given[:2]))["hflip", "waic"]
+    assert (cell["ensembles_method"], cell["ensembles_num_values"]) == ("jackknife", 5)
+    # Ensembles of another size do not repeat the first.
+    smaller = [given[0], given[1], evaluation(range(10, 14))]
+    cell = records_by_cell(table2.table(smaller))["hflip", "waic"]
+    assert cell["ensembles_method"] == "jackknife"
+
+
+def test_with_two_members_nothing_lies_within_an_interval():
+    cells = records_by_cell(table2.table([evaluation(range(2))]))
+    assert all(cell["ensembles_method"] is None for cell in cells.values())
+    assert verdicts.WITHIN_INTERVAL not in {cell["verdict"] for cell in cells.values()}
+
+
+def test_another_configuration_has_a_section_and_no_verdicts():
+    found = table2.table([evaluation(), evaluation(range(3), beta=0.1)])
+    overview = found.sections[4]
+    assert overview.heading == "MNIST, 3 x vae; beta 0.1 (not 1.0)"
+    assert overview.header == ("OoD set", "Rate", "paper", "log p(x)", "paper", "WAIC", "paper")
+    assert found.sections[5].header[-1] == "difference"
+    alone = table2.table([evaluation()])
+    assert found.text == alone.text  # The same verdicts are counted.
+    assert {r["verdict"] for r in found.records if r["members"] == (0, 1, 2)} == {None}
+
+
+def test_the_rule_comes_before_any_number():
+    text = table2.table([evaluation()]).text
+    positions = [text.index(f"{k}. {line}") for k, line in enumerate(verdicts.RULE, 1)]
+    assert positions == sorted(positions)
+    assert text[-1].startswith("Cells of the scores evaluated that the paper has a number for: 24.")
+    assert positions[-1] < len(text) - 1
+
+
+def test_the_count_is_of_all_cells():
+    found = table2.table([evaluation()])
+    cells = [r["verdict"] for r in records_by_cell(found).values()]
+    for verdict in (*verdicts.VERDICTS, table2.NOT_EVALUATED):
+        assert f"{verdict}: {cells.count(verdict)}" in found.text[-1].lower()
+    assert len(cells) == 24
+
+
+def test_departures_stand_under_the_table():
+    notes = table2.table([evaluation(range(3), train_samples=1)]).sections[0].notes
+    assert "Departs from the paper: num_members is 3; the paper: 5 (section 4)." in notes
+    assert any("train_samples is 1; the paper: 16" in note for note in notes)
+
+
+def test_what_table_2_has_no_numbers_for():
+    with pytest.raises(UserError, match=r"--evaluation_dir.*Table 2.*digits"):
+        table2.table([evaluation(train_dataset="digits")])
+
+
+def test_members_may_be_in_one_evaluation_only():
+    for make in (table2.table, member_table.table):
+        with pytest.raises(UserError, match=r"--evaluation_dir.*share no members.*member 4 in"):
+            make([evaluation(range(5)), evaluation(range(4, 8))])
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ([3], "member 3"),
+        ([0, 1], "members 0, 1"),
+        ([5, 6, 7], "members 5 to 7"),
+        ([0, 2, 3], "members 0, 2, 3"),
+    ],
+)
+def test_members_in_words(members, expected):
+    assert configurations.describe_members(evaluation(members, sets=())) == expected
+
+
+def test_members_of_several_evaluations_are_joined():
+    sets = ("hflip", "fashion_mnist", "adversarial_clipped", "adversarial_waic_clipped")
+    together = evaluation(range(4), sets)
+    parts = [evaluation(range(3), sets), evaluation([3], sets[::-1])]
+    # Another order of the inputs is the same set.
+    hflip = parts[1].ood[-1]
+    hflip.scores.frame.loc[:] = hflip.scores.frame.iloc[::-1].to_numpy()
+    found, expected = member_table.table(parts), member_table.table([together])
+    assert found.records == expected.records
+    assert found.sections[0].body == expected.sections[0].body
+    (section,) = found.sections
+    assert section.header == ("OoD set", "1", "2", "3", "4")
+    assert [line[0] for line in section.body] == ["HFlip", "fashion_mnist"]
+    assert section.notes == (
+        "Left out, because they were made against members: adversarial_clipped; "
+        "adversarial_waic_clipped.",
+    )
+    line = section.body[0]
+    assert line[4] == f"{auroc(together, 'hflip', 'waic'):.1f}"
+    single = [auroc(together, "hflip", "log_prob", m) for m in range(4)]
+    assert line[1] == f"{np.mean(single):.1f} [{min(single):.1f}, {max(single):.1f}]"
+    waic = [r for r in found.records if (r["ood_dataset"], r["score"]) == ("hflip", "waic")]
+    assert [r["num_subsets"] for r in waic] == [4, 6, 4, 1]
+
+
+def test_disjoint_ensembles_of_five_side_by_side():
+    parts = [evaluation(range(5)), evaluation(range(5, 10))]
+    disjoint = member_table.table(parts).sections[1]
+    assert disjoint.header == (
+        "OoD set",
+        "0, 1, 2, 3, 4",
+        "5, 6, 7, 8, 9",
+        "largest difference",
+    )
+    values = [auroc(e, "hflip", "waic") for e in parts]
+    assert disjoint.body[0] == (
+        "HFlip",
+        *(f"{value:.1f}" for value in values),
+        f"{abs(values[0] - values[1]):.1f}",
+    )
+    assert len(member_table.table([evaluation(range(9))]).sections) == 1
+
+
+def test_evaluations_that_cannot_be_joined():
+    def check(other, match):
+        with pytest.raises(UserError, match=f"--evaluation_dir.*{match}"):
+            member_table.table([evaluation(range(2)), other])
+
+    other = evaluation([2, 3])
+    other.ood[0].scores.frame.loc[0, "example_id"] = "another"
+    check(other, "the same inputs of hflip.*2 that only one of two has")
+    other = evaluation([2, 3])
+    other.ood[0].scores.frame.loc[0, "example_id"] = "1"
+    check(other, "a repeated one")
+    other = evaluation([2, 3])
+    other.ood[0].examples["first"][0] = 7.0
+    check(other, "inputs that differ under one name")
+    check(evaluation([2, 3], sets=("hflip",)), "fashion_mnist in one of them only")
+
+
+def test_too_little_for_a_curve():
+    with pytest.raises(UserError, match=r"two members or more; got one"):
+        member_table.table([evaluation([0])])
+    with pytest.raises(UserError, match=r"attack no members; got adversarial_clipped"):
+        member_table.table([evaluation(sets=("adversarial_clipped",))])
+    with pytest.raises(UserError, match=r"attack no members; got no OoD sets"):
+        member_table.table([evaluation(sets=())])
+
+
+@pytest.mark.parametrize("make", [table2.table, member_table.table])
+def test_every_form_can_be_written(make):
+    document = make([evaluation(), evaluation(range(3), beta=0.1)])
+    assert documents.to_markdown(document).count("\n| OoD set") >= 2
+    assert documents.to_html(document).count("<table>") >= 2
+    lines = documents.to_csv(document).splitlines()
+    assert len(lines) == len(document.records) + 1
+    assert json.dumps([0, 1, 2, 3, 4]) in lines[1]
