@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfp_genens.reporting import likelihood_figure, rate_distortion_figure
+from tfp_genens.reporting import likelihood_figure, member_figure, rate_distortion_figure
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import Page
 
 FIGURES_OF_PAPER: dict[str, Callable[[Sequence[Evaluation]], Page]] = {
     "1": likelihood_figure.figure,
     "3": rate_distortion_figure.figure,
+    "members": member_figure.figure,
 }
