@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from tfp_genens.data.ood import OOD_SETS
 from tfp_genens.evaluation import errata, rows
 from tfp_genens.evaluation.errata import PRESETS
 from tfp_genens.scoring.columns import ScoreFile, member_column
@@ -228,3 +229,19 @@ def test_each_preset_but_the_last_makes_one_mistake():
 def test_every_presets_attack_is_among_the_forms():
     forms = {form.name for form in errata.ATTACK_FORMS}
     assert {preset.attack for preset in PRESETS.values()} <= forms
+
+
+@pytest.mark.parametrize("form", errata.ATTACK_FORMS, ids=lambda form: form.name)
+def test_the_forms_are_how_the_sets_are_made(form):
+    attack = OOD_SETS[form.name].attack
+    if form.gradient_at is None:
+        assert not attack
+        return
+    places = {"at_noise": errata.AT_NOISE, "at_test_inputs": errata.AT_IMAGE}
+    assert places[attack["gradient_at"]] == form.gradient_at
+    assert attack["noise_clipped"] is form.noise_clipped
+    assert attack["result_clipped"] is form.result_clipped
+    right = OOD_SETS[errata.RIGHT_ATTACK]
+    assert OOD_SETS[form.name].attacked_members == right.attacked_members
+    for name in ("gradient", "steps", "eps", "step_size"):
+        assert attack[name] == right.attack[name]
