@@ -334,6 +334,10 @@ def test_too_little_for_a_curve():
         member_table.table([evaluation(sets=("adversarial_clipped",))])
     with pytest.raises(UserError, match=r"attack no members; got no OoD sets"):
         member_table.table([evaluation(sets=())])
+    other = evaluation()
+    other.in_distribution.scores.ensemble_scores.clear()
+    with pytest.raises(UserError, match=r"have one of log_prob_mean, .*which has none"):
+        member_table.table([other])
 
 
 @pytest.mark.parametrize("make", [table2.table, member_table.table])

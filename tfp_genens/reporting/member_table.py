@@ -51,12 +51,20 @@ def member_scores(configuration: Configuration) -> MemberScores:
     """Joins the members of all evaluations of a configuration.
 
     Raises:
-      UserError: the evaluations have other inputs, or other OoD sets; fewer than two members.
+      UserError: the evaluations have other inputs, or other OoD sets; fewer than two members; no
+        OoD set or ensemble score that a curve can be drawn of.
     """
     evaluations = configuration.evaluations
     members = tuple(m for e in evaluations for m in configurations.member_numbers(e))
     if len(members) < 2:
         raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
+    known = evaluations[0].in_distribution.scores.ensemble_scores
+    if not any(score in known for score in member_curve.SCORES):
+        raise UserError(
+            ARGUMENT,
+            f"evaluations that have one of {', '.join(member_curve.SCORES)}",
+            f"{evaluations[0].directory}, which has none",
+        )
     names = [ood.name for ood in evaluations[0].ood]
     for evaluation in evaluations[1:]:
         theirs = [ood.name for ood in evaluation.ood]
