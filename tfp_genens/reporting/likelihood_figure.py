@@ -41,7 +41,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         require_scores(evaluation, SCORES)
     title = "log p(x) of one model and WAIC of the ensemble: test inputs and OoD sets"
     drawing, axes = layout.panels(
-        len(SCORES) * len(evaluations), title, max_columns=len(SCORES), height=3.3
+        len(SCORES) * len(evaluations), title, max_columns=len(SCORES), height=3.7
     )
     for k, evaluation in enumerate(evaluations):
         shown = shown_sets(evaluation)
