@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tfp_genens.learner import Family
-from tfp_genens.models import vae
+from tfp_genens.models import vae, wgan
 
 FAMILIES: dict[str, Family] = {
     "vae": vae.FAMILY,
+    "wgan": wgan.FAMILY,
 }

@@ -12,6 +12,7 @@ import tf_keras
 
 from tfp_genens.config import ModelConfig, option
 from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models import pixels
 from tfp_genens.models.networks import (
     check_image_spec,
     convolutional_decoder,
@@ -27,17 +28,14 @@ NUM_SCORE_SAMPLES = 16
 SCALE_FLOOR = 1e-5
 """Smallest posterior standard deviation: keeps log q(z|x) finite for any input."""
 
-RANGE_TOLERANCE = 8.0
-"""How far outside its valid range, in units of the range, a pixel is taken at its word.
+OUT_OF_RANGE_NATS = 100.0
+"""What a unit of the range costs beyond `pixels.RANGE_TOLERANCE`.
 
 The Bernoulli log-probability is linear in the pixel, so it is defined outside [0, 1], where it may
 go positive: that is what the paper's zeros against adversarial noise come from, N(0, 1) noise that
-is not clipped, which the tolerance lets through. Beyond it a pixel is clipped and every unit costs
-`OUT_OF_RANGE_NATS`, so that scores stay finite for any finite input and further out is ever less
-likely.
+is not clipped, which the tolerance lets through. Beyond it a pixel is clipped and pays this, so
+that scores stay finite for any finite input and further out is ever less likely.
 """
-
-OUT_OF_RANGE_NATS = 100.0
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -54,12 +52,6 @@ class VaeConfig(ModelConfig):
     binarize: bool = option(
         False, "draw binary pixels anew each step instead of using grey values as probabilities"
     )
-
-
-def _scaled(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
-    """Raw inputs -> float32 in [0, 1] for inputs within the valid range."""
-    low, high = input_spec.value_range or (0.0, 1.0)
-    return (tf.cast(inputs, tf.float32) - low) / (high - low)
 
 
 def _as_score(x: tf.Tensor) -> tf.Tensor:
@@ -169,10 +161,10 @@ class FrozenVae(tf.Module):
         self, inputs: tf.Tensor, seed: tf.Tensor, binarize: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw inputs -> images near [0, 1], and float64 nats [batch] for what lies far outside."""
-        x = _scaled(inputs, self._input_spec)
+        x = pixels.scaled(inputs, self._input_spec)
         if self._input_spec.value_range is None:
             return x, tf.zeros(tf.shape(x)[:1], tf.float64)
-        clipped = tf.clip_by_value(x, -RANGE_TOLERANCE, 1.0 + RANGE_TOLERANCE)
+        clipped = pixels.clipped(x)
         beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
         penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
         if binarize:
@@ -244,8 +236,7 @@ class FrozenVae(tf.Module):
         return {"inputs": self._decoded(self.networks.prior.sample(num, seed))}
 
     def _decoded(self, z: tf.Tensor) -> tf.Tensor:
-        low, high = self._input_spec.value_range or (0.0, 1.0)
-        return low + (high - low) * tf.sigmoid(self.networks.decoder(z))
+        return pixels.unscaled(tf.sigmoid(self.networks.decoder(z)), self._input_spec)
 
 
 OUTPUTS = {
@@ -287,7 +278,7 @@ class VaeLearner(Learner):
     def _terms(self, inputs, seed, num_samples) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean distortion and rate of raw inputs, float64 scalars in nats."""
         noise_seed, pixel_seed = tf.unstack(tf.random.split(seed, 2))
-        x = _scaled(inputs, self._input_spec)
+        x = pixels.scaled(inputs, self._input_spec)
         if self._config.binarize:
             uniform = tf.random.stateless_uniform(tf.shape(x), pixel_seed)
             x = tf.cast(x > uniform, tf.float32)
@@ -314,7 +305,7 @@ class VaeLearner(Learner):
         return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
 
     def summary_images(self, inputs, seed):
-        x = _scaled(inputs, self._input_spec)
+        x = pixels.scaled(inputs, self._input_spec)
         loc, _ = self.networks.encode(x)
         z = self.networks.prior.sample(tf.shape(inputs)[0], seed)
         reconstructions = tf.sigmoid(self.networks.decoder(loc))

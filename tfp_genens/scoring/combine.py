@@ -68,6 +68,16 @@ ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
         "Mean rate", "rate", mean, OutputSpec("nats", LOWER_IS_NORMAL), decides=True
     ),
     "rate_var": EnsembleScore("Var rate", "rate", variance, OutputSpec("nats^2", LOWER_IS_NORMAL)),
+    "critic_mean": EnsembleScore("Mean D", "critic", mean, OutputSpec("logits", HIGHER_IS_NORMAL)),
+    "critic_var": EnsembleScore(  # decides in the paper
+        "Var(D)", "critic", variance, OutputSpec("logits^2", LOWER_IS_NORMAL), decides=True
+    ),
+    "wasserstein_critic_var": EnsembleScore(
+        "Var of Wasserstein critic",
+        "wasserstein_critic",
+        variance,
+        OutputSpec("1", LOWER_IS_NORMAL),
+    ),
 }
 
 DECISION_SCORES = tuple(name for name, score in ENSEMBLE_SCORES.items() if score.decides)

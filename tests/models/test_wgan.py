@@ -1,0 +1,239 @@
+"""The WGAN: its penalty, schedule and phases."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfp_genens.errors import UserError
+from tfp_genens.models.wgan import (
+    LONG_EVERY,
+    CriticSchedule,
+    WganConfig,
+    build_wgan,
+    gradient_penalty,
+)
+from tfp_genens.spec import InputSpec
+from tfp_genens.training.loop import TrainingLoop
+from tfp_genens.training.signals import Stopped, StopRequest
+
+SPEC = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
+
+
+def small_learner(**kwargs):
+    config = {
+        "train_steps": 6,
+        "finetune_steps": 4,
+        "batch_size": 4,
+        "latent_size": 3,
+        "base_depth": 2,
+        "critic_steps": 2,
+        "opening_steps": 2,
+        "long_critic_steps": 3,
+        **kwargs,
+    }
+    return build_wgan(WganConfig(**config), SPEC, None, seed=1)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1)).astype(np.uint8)
+
+
+def values_of(module):
+    return [variable.numpy() for variable in module.variables]
+
+
+def assert_same_bits(left, right):
+    for one, other in zip(left, right, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class TestGradientPenalty:
+    x = tf.constant(np.random.default_rng(1).normal(size=(5, 2, 3, 1)).astype(np.float32))
+
+    def test_of_a_linear_critic_is_that_of_its_weights(self):
+        weights = np.random.default_rng(2).normal(size=(2, 3, 1)).astype(np.float32)
+        penalty = gradient_penalty(lambda x: tf.reduce_sum(weights * x, [1, 2, 3]), self.x)
+        assert float(penalty) == pytest.approx((np.linalg.norm(weights) - 1) ** 2, rel=1e-5)
+
+    def test_of_a_quadratic_critic_is_taken_example_by_example(self):
+        penalty = gradient_penalty(lambda x: 0.5 * tf.reduce_sum(x**2, [1, 2, 3]), self.x)
+        norms = np.linalg.norm(self.x.numpy().reshape(5, -1), axis=1)
+        assert float(penalty) == pytest.approx(np.mean((norms - 1) ** 2), rel=1e-5)
+
+    def test_has_a_finite_gradient_where_the_critic_is_flat(self):
+        weights = tf.Variable(tf.zeros([2, 3, 1]))
+        with tf.GradientTape() as tape:
+            penalty = gradient_penalty(lambda x: tf.reduce_sum(weights * x, [1, 2, 3]), self.x)
+        assert float(penalty) == pytest.approx(1.0, rel=1e-5)
+        assert np.isfinite(tape.gradient(penalty, weights).numpy()).all()
+
+
+class TestSchedule:
+    released = CriticSchedule(usual=5, long=100, opening=25)
+
+    def test_counts_of_the_released_code(self):
+        steps = [int(self.released.steps(tf.constant(i, tf.int64))) for i in range(1001)]
+        assert steps[:25] == [100] * 25
+        assert steps[25] == steps[499] == steps[501] == 5
+        assert steps[500] == steps[1000] == 100
+        assert sum(steps) == 25 * 100 + 2 * 100 + (1001 - 27) * 5
+
+    @settings(deadline=None, max_examples=30)
+    @given(
+        usual=st.integers(1, 9),
+        long=st.integers(1, 200),
+        opening=st.integers(0, 2 * LONG_EVERY),
+        step=st.integers(0, 3 * LONG_EVERY),
+    )
+    def test_steps_before_is_the_sum_of_steps(self, usual, long, opening, step):
+        schedule = CriticSchedule(usual, long, opening)
+        numbers = tf.range(step, dtype=tf.int64)
+        total = int(tf.reduce_sum(schedule.steps(numbers)))
+        assert int(schedule.steps_before(tf.constant(step, tf.int64))) == total
+
+    def test_every_critic_step_sees_a_batch_of_its_own(self, images):
+        learner = small_learner()
+        adversarial, finetune = learner.phases()
+        seen = []
+
+        def batches(number):
+            seen.append(int(number))
+            return tf.constant(images[:4])
+
+        for phase in (adversarial, finetune):
+            for step in range(phase.num_steps):
+                phase.step(tf.constant(step, tf.int64), tf.constant([1, step]), batches)
+        # 3 critic steps at generator steps 0 and 1, 2 at the four others, then fine-tuning.
+        assert seen == list(range(2 * 3 + 4 * 2 + 4))
+
+
+def test_clipping_bounds_every_weight_of_the_critic(images):
+    learner = small_learner(lipschitz="clip", clip_value=0.02)
+    largest = max(abs(value).max() for value in values_of(learner.networks.critic))
+    assert largest > 0.02
+    for step in range(2):
+        learner.phases()[0].step(
+            tf.constant(step, tf.int64), tf.constant([1, step]), lambda _: tf.constant(images[:4])
+        )
+    assert all(abs(value).max() <= 0.02 for value in values_of(learner.networks.critic))
+
+
+def test_the_penalty_enters_the_loss_with_its_weight(images):
+    for weight in (0.0, 10.0):
+        values = small_learner(penalty_weight=weight)._critic_step(
+            tf.constant(images[:4]), tf.constant([1, 2])
+        )
+        expected = weight * float(values["penalty"]) - float(values["wasserstein"])
+        assert float(values["loss"]) == pytest.approx(expected, rel=1e-5)
+        assert float(values["penalty"]) > 0
+
+
+def test_the_critic_learns_to_part_data_from_samples(images):
+    learner = small_learner(learning_rate=1e-3, base_depth=8)
+    step = tf.function(lambda i: learner._critic_step(tf.constant(images[:32]), i))
+    values = [float(step(tf.constant([5, i]))["wasserstein"]) for i in range(40)]
+    assert np.mean(values[-5:]) > np.mean(values[:5]) + 1.0
+
+
+def test_the_generator_moves_towards_what_the_critic_likes():
+    learner = small_learner(learning_rate=1e-3)
+    before = values_of(learner.networks.critic)
+    step = tf.function(learner._generator_step)
+    losses = [float(step(tf.constant([5, 0]))) for _ in range(20)]
+    assert losses[-1] < losses[0]
+    assert_same_bits(values_of(learner.networks.critic), before)
+
+
+def test_fine_tuning_begins_with_the_critic_and_leaves_it_and_the_generator(images):
+    learner = small_learner(learning_rate=1e-3)
+    networks = learner.networks
+    networks.critic.variables[0].assign_add(tf.ones_like(networks.critic.variables[0]))
+    before = values_of(networks.generator), values_of(networks.critic)
+    finetune = learner.phases()[1].step
+
+    def batches(_):
+        return tf.constant(images[:4])
+
+    learner.discriminator_optimizer.learning_rate.assign(0.0)
+    finetune(tf.constant(0, tf.int64), tf.constant([1, 2]), batches)
+    assert_same_bits(values_of(networks.discriminator), before[1])
+
+    learner.discriminator_optimizer.learning_rate.assign(1e-2)
+    losses = [
+        float(finetune(tf.constant(i, tf.int64), tf.constant([1, 2]), batches)["loss"])
+        for i in range(1, 20)
+    ]
+    assert losses[-1] < losses[0]
+    assert_same_bits(values_of(networks.generator), before[0])
+    assert_same_bits(values_of(networks.critic), before[1])
+
+
+class StopAfter(StopRequest):
+    """Asks to stop when it has been looked at so many times."""
+
+    def __init__(self, looks):
+        self._looks = looks
+
+    @property
+    def signum(self):
+        self._looks -= 1
+        return 15 if self._looks < 0 else None
+
+
+def train(directory, images, stop):
+    learner = small_learner()
+    loop = TrainingLoop(
+        learner,
+        lambda number: tf.gather(
+            tf.constant(images), (4 * number + tf.range(4, dtype=tf.int64)) % 50
+        ),
+        images[:8],
+        np.array([3, 4], np.int32),
+        directory,
+        checkpoint_secs=1e9,
+        label="test",
+    )
+    loop.run(stop, lambda _: None)
+    return learner
+
+
+@pytest.mark.parametrize(("looks", "phase"), [(2, "adversarial"), (15, "finetune")])
+def test_interrupted_in_either_phase_it_ends_with_the_same_bits(
+    tmp_path, images, looks, phase, monkeypatch
+):
+    monkeypatch.setattr("tfp_genens.training.loop.CALL_SECS", 0.0)  # one step a call
+    whole = train(tmp_path / "whole", images, StopRequest())
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path / "parts", images, StopAfter(looks))
+    assert 0 < stopped.value.step < 10
+    assert (stopped.value.step > 6) == (phase == "finetune")
+    continued = train(tmp_path / "parts", images, StopRequest())
+    for one, other in zip(whole.state_variables(), continued.state_variables(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.name)
+
+
+def test_samples_are_within_the_range_of_the_inputs():
+    module = small_learner().freeze().module
+    samples = module.sample(5, tf.constant([1, 2]))["inputs"].numpy()
+    assert samples.shape == (5, 8, 8, 1)
+    assert samples.min() >= 0
+    assert samples.max() <= 255
+
+
+def test_the_gradient_of_the_critic_is_that_of_finite_differences(images):
+    module = small_learner().freeze().module
+    x = images[:1].astype(np.float32)
+    gradient = module.critic_gradient(tf.constant(x))["gradient"].numpy()
+    direction = np.random.default_rng(3).normal(size=x.shape).astype(np.float32)
+    ends = [
+        float(module.critic(tf.constant(x + sign * direction))["critic"][0]) for sign in (1, -1)
+    ]
+    assert (ends[0] - ends[1]) / 2 == pytest.approx(float((gradient * direction).sum()), rel=0.05)
+
+
+def test_other_inputs_than_images_are_refused():
+    with pytest.raises(UserError, match="divide by 4"):
+        build_wgan(WganConfig(), InputSpec((7, 8, 1), "uint8", (0.0, 255.0), "x / 255"), None, 0)

@@ -1,0 +1,31 @@
+"""Raw images on the scale that the networks see, and what is done far outside the valid range."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfp_genens.spec import InputSpec
+
+RANGE_TOLERANCE = 8.0
+"""How far outside its valid range, in units of the range, a pixel is taken at its word.
+
+Noise that is not clipped lies well within it, as do attacks on it; further out a pixel is clipped,
+so that scores stay finite for any finite input.
+"""
+
+
+def scaled(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
+    """Raw inputs -> float32 in [0, 1] for inputs within the valid range."""
+    low, high = input_spec.value_range or (0.0, 1.0)
+    return (tf.cast(inputs, tf.float32) - low) / (high - low)
+
+
+def unscaled(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
+    """The inverse of `scaled`: float32 on the inputs' scale."""
+    low, high = input_spec.value_range or (0.0, 1.0)
+    return low + (high - low) * x
+
+
+def clipped(x: tf.Tensor) -> tf.Tensor:
+    """Scaled inputs, those more than RANGE_TOLERANCE outside [0, 1] moved there."""
+    return tf.clip_by_value(x, -RANGE_TOLERANCE, 1.0 + RANGE_TOLERANCE)

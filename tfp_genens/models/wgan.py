@@ -1,0 +1,406 @@
+"""Wasserstein GAN on images: a critic as detector (paper, sections 2.1 and 4)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.config import ModelConfig, option
+from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models import pixels
+from tfp_genens.models.networks import (
+    Network,
+    check_image_spec,
+    convolutional_decoder,
+    convolutional_encoder,
+)
+from tfp_genens.seeds import derive_int
+from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
+
+CODE_DEPTH = 512
+DENSE_UNITS = (128, 1)
+"""The critic past the VAE's encoder trunk: 4 x 128 channels, dense 128, dense 1 (released code)."""
+
+LONG_EVERY = 500
+"""Every so many generator steps the critic is trained for long (Arjovsky et al. 2017)."""
+
+NORM_EPSILON = 1e-12
+"""Under the square root of the gradient's norm, whose derivative at zero is infinite without it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WganConfig(ModelConfig):
+    """Flags of `--model=wgan`; defaults: the released code's, as the paper states few."""
+
+    train_steps: int = option(20000, "generator steps", minimum=1)
+    batch_size: int = option(64, "examples a step, real and generated alike", minimum=1)
+    learning_rate: float = option(5e-5, "learning rate of RMSProp", above=0)
+    latent_size: int = option(128, "dimensions of the generator's code", minimum=1)
+    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
+    lipschitz: str = option(
+        "gp",
+        "what bounds the critic's slope: gp, a penalty on its gradient (Gulrajani et al. 2017), or "
+        "clip, its weights clipped (Arjovsky et al. 2017)",
+        choices=("gp", "clip"),
+    )
+    penalty_weight: float = option(10.0, "weight of the gradient penalty", minimum=0)
+    clip_value: float = option(0.01, "largest weight of the critic with --lipschitz=clip", above=0)
+    critic_steps: int = option(5, "critic steps a generator step", minimum=1)
+    opening_steps: int = option(
+        25, "generator steps at the start before which the critic is trained for long", minimum=0
+    )
+    long_critic_steps: int = option(
+        100,
+        f"critic steps where it is trained for long: at the start and every {LONG_EVERY}th "
+        "generator step",
+        minimum=1,
+    )
+    finetune_steps: int = option(
+        4000, "steps of the critic against the finished generator (paper, section 4)", minimum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticSchedule:
+    """How many critic steps go before each generator step, as a function of its number.
+
+    Attributes:
+      usual: critic steps before most generator steps.
+      long: critic steps before the first `opening` ones and every LONG_EVERY-th.
+      opening: see `long`.
+    """
+
+    usual: int
+    long: int
+    opening: int
+
+    def steps(self, step: tf.Tensor) -> tf.Tensor:
+        """Critic steps before generator step `step` (int64 [], from 0), int64 []."""
+        is_long = (step < self.opening) | (step % LONG_EVERY == 0)
+        return tf.where(is_long, tf.constant(self.long, tf.int64), self.usual)
+
+    def steps_before(self, step: tf.Tensor) -> tf.Tensor:
+        """Critic steps of all generator steps below `step`: the sum of `steps`, int64 []."""
+        multiples = (step + LONG_EVERY - 1) // LONG_EVERY  # of LONG_EVERY, below `step`
+        in_opening = tf.minimum(step, self.opening)
+        opening_multiples = (in_opening + LONG_EVERY - 1) // LONG_EVERY
+        num_long = in_opening + multiples - opening_multiples
+        return self.usual * step + (self.long - self.usual) * num_long
+
+
+def gradient_penalty(critic, x: tf.Tensor) -> tf.Tensor:
+    """Mean of (|d critic / d x| - 1)^2 (Gulrajani et al. 2017, equation 3).
+
+    Args:
+      critic: [batch, ...] -> [batch], each example's value apart from the others.
+      x: where, [batch, ...].
+
+    Returns:
+      float32 scalar.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        values = critic(x)
+    gradient = tape.gradient(values, x)
+    squared = tf.reduce_sum(tf.square(gradient), axis=list(range(1, x.shape.rank)))
+    return tf.reduce_mean(tf.square(tf.sqrt(squared + NORM_EPSILON) - 1.0))
+
+
+def _critic(
+    config: WganConfig, input_spec: InputSpec, precision: str, seed: int, name: str
+) -> Network:
+    return convolutional_encoder(
+        input_spec.shape,
+        base_depth=config.base_depth,
+        code_depth=CODE_DEPTH,
+        dense_units=DENSE_UNITS,
+        precision=precision,
+        seed=seed,
+        name=name,
+    )
+
+
+class WganNetworks(tf.Module):
+    """Generator, critic, and the discriminator that the critic becomes when it is fine-tuned.
+
+    Args:
+      config: the WGAN's configuration.
+      input_spec: what the inputs are.
+      precision: of the convolutions.
+      seed: of the initial weights.
+    """
+
+    def __init__(self, config: WganConfig, input_spec: InputSpec, precision: str, seed: int):
+        super().__init__(name="wgan")
+        self.latent_size = config.latent_size
+        self.generator = convolutional_decoder(
+            input_spec.shape,
+            base_depth=config.base_depth,
+            code_size=config.latent_size,
+            precision=precision,
+            seed=derive_int(seed, "generator"),
+            name="generator",
+        )
+        critic_seed = derive_int(seed, "critic")
+        self.critic = _critic(config, input_spec, precision, critic_seed, "critic")
+        self.discriminator = _critic(config, input_spec, precision, critic_seed, "discriminator")
+
+    def generate(self, num: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws of the generator, about [0, 1]: [num, height, width, channels]."""
+        return self.generator(tf.random.stateless_normal([num, self.latent_size], seed))
+
+    def criticize(self, x: tf.Tensor) -> tf.Tensor:
+        """The Wasserstein critic of images in [0, 1], float32 [batch]."""
+        return self.critic(2.0 * x - 1.0)[:, 0]
+
+    def discriminate(self, x: tf.Tensor) -> tf.Tensor:
+        """The fine-tuned critic: logits of being real, float32 [batch]."""
+        return self.discriminator(2.0 * x - 1.0)[:, 0]
+
+
+class FrozenWgan(tf.Module):
+    """The WGAN as it is exported: scores of raw inputs. They are deterministic.
+
+    Args:
+      networks: generator, critic and discriminator.
+      input_spec: what the inputs are.
+    """
+
+    def __init__(self, networks: WganNetworks, input_spec: InputSpec):
+        super().__init__(name="frozen_wgan")
+        self.networks = networks
+        self._input_spec = input_spec
+
+    def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
+        return pixels.clipped(pixels.scaled(inputs, self._input_spec))
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """D, the fine-tuned critic, and the Wasserstein critic that it was."""
+        x = self._observe(inputs)
+        return {
+            "critic": self.networks.discriminate(x),
+            "wasserstein_critic": self.networks.criticize(x),
+        }
+
+    @tf.function
+    def critic(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """D alone."""
+        return {"critic": self.networks.discriminate(self._observe(inputs))}
+
+    @tf.function
+    def wasserstein_critic(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The Wasserstein critic alone."""
+        return {"wasserstein_critic": self.networks.criticize(self._observe(inputs))}
+
+    @tf.function
+    def critic_gradient(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """D [batch], and its gradient with respect to the raw inputs."""
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            critic = self.networks.discriminate(self._observe(inputs))
+        return {"critic": critic, "gradient": tape.gradient(critic, inputs)}
+
+    @tf.function
+    def sample(self, num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws of the generator on the inputs' scale, clipped to their range."""
+        x = tf.clip_by_value(self.networks.generate(num, seed), 0.0, 1.0)
+        return {"inputs": pixels.unscaled(x, self._input_spec)}
+
+
+OUTPUTS = {
+    "critic": OutputSpec("logits", HIGHER_IS_NORMAL),
+    "wasserstein_critic": OutputSpec("1", HIGHER_IS_NORMAL),
+}
+
+
+class WganLearner(Learner):
+    """Trains generator and critic, then fine-tunes the critic against the finished generator.
+
+    The first phase counts generator steps; each is preceded by the critic steps that the schedule
+    says, in the same graph call. In the second the generator stands still and a copy of the critic
+    learns by sigmoid cross-entropy to tell data from samples (paper, section 4).
+
+    Args:
+      config: the WGAN's configuration.
+      input_spec: what the inputs are.
+      seed: of the initial weights.
+    """
+
+    def __init__(self, config: WganConfig, input_spec: InputSpec, seed: int):
+        super().__init__(name="wgan_learner")
+        self._config = config
+        self._input_spec = input_spec
+        self._schedule = CriticSchedule(
+            config.critic_steps, config.long_critic_steps, config.opening_steps
+        )
+        self.networks = WganNetworks(config, input_spec, config.precision, seed)
+        networks = self.networks
+        self.generator_optimizer = self._optimizer(networks.generator)
+        self.critic_optimizer = self._optimizer(networks.critic)
+        self.discriminator_optimizer = self._optimizer(networks.discriminator)
+
+    def _optimizer(self, network: Network) -> tf_keras.optimizers.legacy.Optimizer:
+        optimizer = tf_keras.optimizers.legacy.RMSprop(self._config.learning_rate)
+        optimizer._create_all_weights(network.trainable_variables)
+        return optimizer
+
+    def state_variables(self):
+        return [
+            *self.networks.variables,
+            *self.generator_optimizer.variables(),
+            *self.critic_optimizer.variables(),
+            *self.discriminator_optimizer.variables(),
+        ]
+
+    def phases(self):
+        config = self._config
+        adversarial = ("loss", "wasserstein", "penalty", "generator_loss")
+        return [
+            Phase("adversarial", config.train_steps, adversarial, self._adversarial_step),
+            Phase("finetune", config.finetune_steps, ("loss", "accuracy"), self._finetune_step),
+        ]
+
+    def _adversarial_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        num_critic_steps = self._schedule.steps(step)
+        first_batch = self._schedule.steps_before(step)
+        seeds = tf.random.split(seed, 2)
+        names = ("loss", "wasserstein", "penalty")
+
+        def critic_step(i, sums):
+            values = self._critic_step(
+                batches(first_batch + i), tf.random.experimental.stateless_fold_in(seeds[0], i)
+            )
+            return i + 1, {name: sums[name] + values[name] for name in names}
+
+        _, sums = tf.while_loop(
+            lambda i, _: i < num_critic_steps,
+            critic_step,
+            (tf.constant(0, tf.int64), dict.fromkeys(names, tf.constant(0.0))),
+            parallel_iterations=1,
+        )
+        with tf.control_dependencies(list(sums.values())):
+            generator_loss = self._generator_step(seeds[1])
+        count = tf.cast(num_critic_steps, tf.float32)
+        return {name: sums[name] / count for name in names} | {"generator_loss": generator_loss}
+
+    def _critic_step(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One update of the critic on raw inputs; its loss and the loss's terms."""
+        seeds = tf.random.split(seed, 2)
+        real = pixels.scaled(inputs, self._input_spec)
+        fake = self.networks.generate(tf.shape(real)[0], seeds[0])
+        variables = self.networks.critic.trainable_variables
+        with tf.GradientTape() as tape:
+            wasserstein = self._wasserstein(real, fake)
+            penalty = self._penalty(real, fake, seeds[1])
+            loss = self._config.penalty_weight * penalty - wasserstein
+        gradients = tape.gradient(loss, variables)
+        self.critic_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self._config.lipschitz == "clip":
+            limit = self._config.clip_value
+            for variable in variables:
+                variable.assign(tf.clip_by_value(variable, -limit, limit))
+        return {"loss": loss, "wasserstein": wasserstein, "penalty": penalty}
+
+    def _wasserstein(self, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+        """The critic's estimate of the distance between data and samples, up to its slope."""
+        values = self.networks.criticize(tf.concat([real, fake], axis=0))
+        real_values, fake_values = tf.split(values, [tf.shape(real)[0], tf.shape(fake)[0]])
+        return tf.reduce_mean(real_values) - tf.reduce_mean(fake_values)
+
+    def _penalty(self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Of the critic's slope between data and samples; 0 where weights are clipped instead."""
+        if self._config.lipschitz == "clip":
+            return tf.constant(0.0)
+        share = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], seed)
+        return gradient_penalty(self.networks.criticize, real + share * (fake - real))
+
+    def _generator_step(self, seed: tf.Tensor) -> tf.Tensor:
+        variables = self.networks.generator.trainable_variables
+        with tf.GradientTape() as tape:
+            fake = self.networks.generate(self._config.batch_size, seed)
+            loss = -tf.reduce_mean(self.networks.criticize(fake))
+        gradients = tape.gradient(loss, variables)
+        self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss
+
+    def _finetune_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        critic, discriminator = self.networks.critic, self.networks.discriminator
+
+        def begin():
+            for old, new in zip(critic.variables, discriminator.variables, strict=True):
+                new.assign(old)
+            return True
+
+        with tf.control_dependencies([tf.cond(step == 0, begin, lambda: False)]):
+            first_batch = self._schedule.steps_before(
+                tf.constant(self._config.train_steps, tf.int64)
+            )
+            real = pixels.scaled(batches(first_batch + step), self._input_spec)
+            fake = self.networks.generate(tf.shape(real)[0], seed)
+        variables = discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            loss, accuracy = self._discrimination(real, fake)
+        gradients = tape.gradient(loss, variables)
+        self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {"loss": loss, "accuracy": accuracy}
+
+    def _discrimination(self, real: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean sigmoid cross-entropy (real = 1) and accuracy of the discriminator."""
+        logits = self.networks.discriminate(tf.concat([real, fake], axis=0))
+        labels = tf.concat([tf.ones(tf.shape(real)[0]), tf.zeros(tf.shape(fake)[0])], axis=0)
+        loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+        is_right = tf.equal(logits > 0.0, labels > 0.5)
+        return tf.reduce_mean(loss), tf.reduce_mean(tf.cast(is_right, tf.float32))
+
+    def validate(self, inputs, seed):
+        real = pixels.scaled(inputs, self._input_spec)
+        fake = self.networks.generate(tf.shape(real)[0], seed)
+        loss, accuracy = self._discrimination(real, fake)
+        return {
+            "wasserstein": self._wasserstein(real, fake),
+            "cross_entropy": loss,
+            "accuracy": accuracy,
+        }
+
+    def summary_images(self, inputs, seed):
+        samples = self.networks.generate(tf.shape(inputs)[0], seed)
+        return {"samples": tf.clip_by_value(samples, 0.0, 1.0)}
+
+    def freeze(self):
+        networks = WganNetworks(self._config, self._input_spec, "float32", seed=0)
+        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
+            frozen.assign(trained)
+        module = FrozenWgan(networks, self._input_spec)
+        return Frozen(
+            module,
+            {
+                "serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS),
+                **{
+                    name: FrozenFunction(getattr(module, name), ("inputs",), {name: spec})
+                    for name, spec in OUTPUTS.items()
+                },
+                "critic_gradient": FrozenFunction(module.critic_gradient, ("inputs",)),
+                "sample": FrozenFunction(module.sample, ("num", "seed")),
+            },
+        )
+
+
+def build_wgan(
+    config: WganConfig, input_spec: InputSpec, first_batch: np.ndarray, seed: int
+) -> WganLearner:
+    """A WGAN for images whose sides divide by 4; raises UserError for other inputs."""
+    del first_batch
+    check_image_spec(input_spec)
+    return WganLearner(config, input_spec, seed)
+
+
+FAMILY = Family(WganConfig, build_wgan, "Wasserstein GAN whose critic is the detector")
