@@ -111,6 +111,34 @@ def test_without_sets_made_of_data_the_others_are_shown(make_evaluation):
     assert [s.name for s in shown] == list(names[: len(layout.OOD_STYLES)])
 
 
+def test_a_set_looks_the_same_in_every_evaluation(make_evaluation):
+    groups = (("omniglot", "mnist", "hflip"), ("vflip", "hflip", "csv:a", "csv:b", "omniglot"))
+    evaluations = [
+        evaluation_files.load(make_evaluation(f"number {k}", sets=names))
+        for k, names in enumerate(groups)
+    ]
+    styles = likelihood_figure.set_styles(evaluations)
+    assert styles.keys() == {name for names in groups for name in names}
+    assert len(set(styles.values())) == len(styles)
+    for k, evaluation in enumerate(evaluations):
+        ax = drawn("1", *evaluations).figure.axes[2 * k]
+        _, *lines = [patch for patch in ax.patches if not patch.get_fill()]
+        for line, scored in zip(lines, evaluation.ood, strict=True):
+            color = matplotlib.colors.to_hex(line.get_edgecolor()).upper()
+            assert color == styles[scored.name][0]
+
+
+def test_more_sets_than_styles_still_differ(make_evaluation):
+    evaluations = [
+        evaluation_files.load(
+            make_evaluation(f"number {k}", sets=tuple(f"csv:{k}{i}" for i in range(6)))
+        )
+        for k in range(2)
+    ]
+    styles = likelihood_figure.set_styles(evaluations)
+    assert len(styles) == len(set(styles.values())) == 12
+
+
 def test_every_evaluation_has_its_panels(make_evaluation):
     evaluations = [
         edited(make_evaluation(f"at {beta}"), lambda document, beta=beta: set_beta(document, beta))

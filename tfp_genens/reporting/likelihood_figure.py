@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -29,6 +31,7 @@ SHOWN_SETS = (
 )
 WIDEN = 5.0  # how far the axis follows OoD scores, in widths of the in-distribution range
 MEMBER = 0
+DASH_DOT = (0, (6, 1.5, 1, 1.5))
 
 
 def figure(evaluations: Sequence[Evaluation]) -> Page:
@@ -43,10 +46,10 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     drawing, axes = layout.panels(
         len(SCORES) * len(evaluations), title, max_columns=len(SCORES), height=3.7
     )
+    styles = set_styles(evaluations)
     for k, evaluation in enumerate(evaluations):
-        shown = shown_sets(evaluation)
         for ax, score in zip(axes[len(SCORES) * k :], SCORES, strict=False):
-            _panel(ax, evaluation, shown, score)
+            _panel(ax, evaluation, score, styles)
         axes[len(SCORES) * k].set_ylabel("share of inputs per bin")
     return Page(
         "figure_1",
@@ -67,13 +70,26 @@ def shown_sets(evaluation: Evaluation) -> tuple[EvaluatedSet, ...]:
     return (found or evaluation.ood)[: len(OOD_STYLES)]
 
 
+def set_styles(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, Any]]:
+    """Colour and line of each set that is shown, the same in every evaluation.
+
+    The colours come round again, with another line, where there are more sets than styles.
+    """
+    again = [(color, DASH_DOT) for color, _ in OOD_STYLES]
+    names = dict.fromkeys(s.name for e in evaluations for s in shown_sets(e))
+    return dict(zip(names, itertools.cycle((*OOD_STYLES, *again)), strict=False))
+
+
 def auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str) -> float:
     """AUROC of an ensemble score, or of a member's score by the member that is shown; percent."""
     row = evaluation.row(ood.name, score)
     return row["auroc"] if row["auroc_members"] is None else row["auroc_members"][MEMBER]
 
 
-def _panel(ax: Axes, evaluation: Evaluation, shown: Sequence[EvaluatedSet], score: str) -> None:
+def _panel(
+    ax: Axes, evaluation: Evaluation, score: str, styles: Mapping[str, tuple[str, Any]]
+) -> None:
+    shown = shown_sets(evaluation)
     in_values = evaluation.in_distribution.values(score, MEMBER)
     ood_values = [s.values(score, MEMBER) for s in shown]
     score_figures.overlaid_histograms(
@@ -84,6 +100,7 @@ def _panel(ax: Axes, evaluation: Evaluation, shown: Sequence[EvaluatedSet], scor
             for s, values in zip(shown, ood_values, strict=True)
         ],
         score_figures.robust_range(in_values, ood_values, WIDEN),
+        ood_styles=[styles[s.name] for s in shown],
     )
     is_member_score = score in evaluation.in_distribution.scores.member_scores
     of = f", {member_name(evaluation, MEMBER)}" if is_member_score else ""

@@ -80,18 +80,20 @@ def overlaid_histograms(
     ood: Sequence[tuple[str, np.ndarray]],
     ends: tuple[float, float],
     num_bins: int = 2 * NUM_BINS,
+    ood_styles: Sequence[tuple[str, Any]] = layout.OOD_STYLES,
 ) -> None:
     """Histograms of several sets in one panel, with a legend below it.
 
     Args:
       ax: the panel.
       in_distribution: what the legend calls the in-distribution set, and its scores.
-      ood: likewise of at most len(layout.OOD_STYLES) OoD sets.
+      ood: likewise of OoD sets, one a style at most.
       ends: of the axis. Scores outside are not drawn; the legend says what share they are.
       num_bins: of equal width.
+      ood_styles: colour and line of each OoD set.
     """
     edges = np.linspace(*ends, num_bins + 1)
-    styles = [(IN_COLOR, "-"), *layout.OOD_STYLES]
+    styles = [(IN_COLOR, "-"), *ood_styles]
     for k, ((label, values), (color, line)) in enumerate(
         zip((in_distribution, *ood), styles, strict=False)
     ):
