@@ -196,12 +196,14 @@ def test_attacks_are_judged_by_the_attacked_member():
 )
 def test_nearer_is_by_more_than_the_wider_interval(papers, mistaken, expected):
     correct = errata.Auroc(80.0, 79.0, 81.0)
-    assert errata.is_nearer(papers, errata.Auroc(*mistaken), correct) is expected
+    assert errata.is_nearer(papers, to=errata.Auroc(*mistaken), than=correct) is expected
 
 
 def test_nearer_is_by_more_than_the_papers_rounding():
     correct, mistaken = errata.Auroc(99.92, 99.92, 99.92), errata.Auroc(100.0, 100.0, 100.0)
-    assert not errata.is_nearer(100.0, mistaken, correct)  # 99.96 is printed as 100.0 as well
+    assert not errata.is_nearer(
+        100.0, to=mistaken, than=correct
+    )  # 99.96 is printed as 100.0 as well
 
 
 @settings(max_examples=30, deadline=None)

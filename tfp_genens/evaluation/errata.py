@@ -81,7 +81,7 @@ PRESETS: dict[str, Preset] = {
             "gradient_at_image",
             "Gradient at an image",
             "The adversarial step is taken along the gradient at a real test image and then added "
-            "to the noise, where that gradient means nothing; clipped here, as it should be.",
+            "to the noise; noise and result are clipped, as they should be.",
             attack="adversarial_image_gradient_clipped",
         ),
         Preset(
@@ -250,13 +250,14 @@ def judge(
     return {row["score"]: Auroc(row["auroc"], row["auroc_low"], row["auroc_high"]) for row in found}
 
 
-def is_nearer(papers: float, mistaken: Auroc, correct: Auroc) -> bool:
-    """Whether the paper's AUROC is nearer to a mistaken evaluation's than to the correct one's.
+def is_nearer(papers: float, to: Auroc, than: Auroc) -> bool:
+    """Whether the paper's AUROC is nearer to one evaluation's than to another's.
 
     Nearer by more than the wider of the two intervals, and by more than the paper's rounding can
-    account for. That is a statement about these members and inputs: the paper's members were
-    others, and how far numbers move between ensembles is not in the intervals.
+    account for; where it is nearer to neither in this sense, nothing can be said. That is about
+    these members and inputs: the paper's members were others, and how far numbers move between
+    ensembles is not in the intervals.
     """
-    gain = abs(papers - correct.value) - abs(papers - mistaken.value)
-    widest = max(auroc.high - auroc.low for auroc in (mistaken, correct))
+    gain = abs(papers - than.value) - abs(papers - to.value)
+    widest = max(auroc.high - auroc.low for auroc in (to, than))
     return gain > widest + 2 * PAPER_ROUNDING

@@ -19,12 +19,18 @@ _TEXT = (
     "and the same score files are judged with one of these departures at a time, and with all of "
     "them, beside the paper's own numbers. AUROC in percent [95 % interval over inputs]; "
     "out-of-distribution is the positive class.",
-    "Where it is said below that a cell of the paper's is nearer to a mistake, the rule is: its "
-    "distance to our number with the mistake is smaller than to our number without it, by more "
-    "than the wider of the two intervals and the paper's rounding. These are other members than "
+    "Where it is said below that a cell of the paper's is nearer to a mistake than to the right "
+    "evaluation, or the other way round, the rule is: its distances to our numbers with and "
+    "without the mistake differ by more than the wider of the two intervals and the paper's "
+    "rounding. These are other members than "
     "the paper's, and how far numbers move between ensembles is not in the intervals: nearness is "
     "a hint at what happened, not a proof.",
 )
+
+MISTAKE, RIGHT = "mistake", "right"  # what a cell of the paper's is nearer to
+
+# preset, OoD set -> score -> AUROC; the column Adversarial is under errata.PAPER_ADVERSARIAL
+_Cells = Mapping[tuple[str, str], Mapping[str, Auroc]]
 
 # preset, set, judged by all members or by the attacked ones -> score -> AUROC
 _Judge = Callable[[Preset, EvaluatedSet, tuple[int, ...] | None], Mapping[str, Auroc]]
@@ -176,7 +182,7 @@ def _preset_section(
     evaluation: Evaluation,
     score: str,
     columns: Sequence[str],
-    cells: Mapping[tuple[str, str], Mapping[str, Auroc]],
+    cells: _Cells,
 ) -> Section:
     papers = [_paper_value(evaluation, name, score) for name in columns]
     body = [
@@ -193,47 +199,53 @@ def _preset_section(
     )
 
 
-def _notes(
-    evaluation: Evaluation,
-    score: str,
-    columns: Sequence[str],
-    cells: Mapping[tuple[str, str], Mapping[str, Auroc]],
-) -> list[str]:
-    """A sentence a cell of the paper's that is nearer to a mistake than to the right evaluation."""
+def _notes(evaluation: Evaluation, score: str, columns: Sequence[str], cells: _Cells) -> list[str]:
+    """What the paper's cells say for and against each mistake, by the rule in the text."""
+    nearer: dict[tuple[str, str], list[Preset]] = {}
+    for name in columns:
+        for preset in errata.PRESETS.values():
+            verdict = _nearer_to(_paper_value(evaluation, name, score), preset, name, score, cells)
+            if verdict is not None:
+                nearer.setdefault((verdict, name), []).append(preset)
     notes = []
     for name in columns:
         papers = _paper_value(evaluation, name, score)
-        if papers is None:
-            continue
-        correct = cells[errata.CORRECT, name][score]
-        nearer = _nearer_presets(papers, name, score, cells)
-        if nearer:
+        if papers is not None and (MISTAKE, name) in nearer:
+            by_distance = sorted(
+                nearer[MISTAKE, name],
+                key=lambda preset: abs(papers - cells[preset.name, name][score].value),
+            )
             mistakes = "; ".join(
-                f"{preset.label} {_cell(cells[preset.name, name][score])}" for preset in nearer
+                f"{preset.label} {_cell(cells[preset.name, name][score])}" for preset in by_distance
             )
             notes.append(
                 f"{_set_label(evaluation, name)}: the paper's {papers:.1f} is nearer to mistaken "
-                f"evaluations than to {_cell(correct)}, as it should be; nearest first: {mistakes}."
+                f"evaluations than to {_cell(cells[errata.CORRECT, name][score])}, as it should "
+                f"be; nearest first: {mistakes}."
             )
-    return notes or ["No cell of the paper's is nearer to a mistake by the rule above."]
+    if not notes:
+        notes.append("No cell of the paper's is nearer to a mistake by the rule above.")
+    for preset in errata.PRESETS.values():
+        against = [name for name in columns if preset in nearer.get((RIGHT, name), ())]
+        if against:
+            labels = ", ".join(_set_label(evaluation, name) for name in against)
+            notes.append(
+                f"{preset.label}: by the same rule the paper is nearer to the right evaluation on "
+                f"{labels}, which speaks against this mistake there."
+            )
+    return notes
 
 
-def _nearer_presets(
-    papers: float | None,
-    name: str,
-    score: str,
-    cells: Mapping[tuple[str, str], Mapping[str, Auroc]],
-) -> list[Preset]:
-    """The mistakes that the paper's number is nearer to, nearest first."""
+def _nearer_to(
+    papers: float | None, preset: Preset, name: str, score: str, cells: _Cells
+) -> str | None:
+    """What the paper's number is nearer to: MISTAKE, RIGHT or, where it cannot be said, None."""
     if papers is None:
-        return []
-    correct = cells[errata.CORRECT, name][score]
-    found = [
-        preset
-        for preset in errata.PRESETS.values()
-        if errata.is_nearer(papers, cells[preset.name, name][score], correct)
-    ]
-    return sorted(found, key=lambda preset: abs(papers - cells[preset.name, name][score].value))
+        return None
+    mistaken, correct = (cells[p, name][score] for p in (preset.name, errata.CORRECT))
+    if errata.is_nearer(papers, to=mistaken, than=correct):
+        return MISTAKE
+    return RIGHT if errata.is_nearer(papers, to=correct, than=mistaken) else None
 
 
 def _attacks(
@@ -324,13 +336,12 @@ def _record(
 def _preset_records(
     evaluation: Evaluation,
     columns: Sequence[str],
-    cells: Mapping[tuple[str, str], Mapping[str, Auroc]],
+    cells: _Cells,
 ) -> list[Mapping[str, Any]]:
     records: list[Mapping[str, Any]] = []
     for score in SCORES:
         for name in columns:
             papers = _paper_value(evaluation, name, score)
-            nearer = _nearer_presets(papers, name, score, cells)
             for preset in errata.PRESETS.values():
                 is_attack = name == errata.PAPER_ADVERSARIAL
                 records.append(
@@ -342,6 +353,9 @@ def _preset_records(
                         score,
                         cells[preset.name, name][score],
                     )
-                    | {"paper_auroc": papers, "paper_is_nearer_than_to_correct": preset in nearer}
+                    | {
+                        "paper_auroc": papers,
+                        "paper_is_nearer_to": _nearer_to(papers, preset, name, score, cells),
+                    }
                 )
     return records
