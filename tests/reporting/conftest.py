@@ -89,7 +89,13 @@ def write_evaluation(
             seed=0,
         )
         entries.append(
-            {"name": name, "file": f"file_{k}", "description": "", "attacked_members": attacked}
+            {
+                "name": name,
+                "file": f"file_{k}",
+                "description": "",
+                "attacked_members": attacked,
+                "attack": {"steps": 1} if attacked else {},
+            }
         )
     np.savez(
         directory / "examples" / "model_samples.npz",
@@ -141,6 +147,7 @@ def write_evaluation(
         "manifests": [
             {
                 "member": m,
+                "seed": config["seed"],
                 "config": config,
                 "wall_clock_secs": 100.0 * (m + 1),
                 "steps": 5000,

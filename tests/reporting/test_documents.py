@@ -11,6 +11,7 @@ import pytest
 from tfp_genens.errors import UserError
 from tfp_genens.reporting import documents, evaluation_files
 from tfp_genens.reporting.documents import Section, TableDocument
+from tfp_genens.reporting.provenance import command as command_of
 
 DOCUMENT = TableDocument(
     title="A title & more",
@@ -104,7 +105,7 @@ def test_provenance_names_notes_commits_and_the_command(make_evaluation):
     evaluation = evaluation_files.load(make_evaluation())
     evaluation.document["manifests"][1]["sittings"] = [{"git_commit": "def456-dirty"}]
     evaluation.document["missing"].append({"ood_dataset": "omniglot", "reason": "none here"})
-    command = documents.report_command({"table": "2", "evaluation_dir": ("a b", "c")})
+    command = command_of("report", {"table": "2", "evaluation_dir": ("a b", "c")})
     assert (
         command == "python -m tfp_genens.report \\\n    --table=2 \\\n    --evaluation_dir='a b,c'"
     )

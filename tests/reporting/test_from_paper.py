@@ -45,15 +45,19 @@ def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, monk
     )
 
 
-def test_a_figure_is_one_png(make_evaluation, tmp_path, run, monkeypatch):
+def test_a_figure_is_a_png_and_its_caption(make_evaluation, tmp_path, run, monkeypatch):
     monkeypatch.setitem(FIGURES_OF_PAPER, "mine", lambda evaluations: Page("x", "t", "c", Figure()))
     output = tmp_path / "new" / "mine.png"
-    code, out, _ = run(
-        "--figure=mine", f"--evaluation_dir={make_evaluation()}", f"--output={output}"
-    )
-    assert (code, out.split()) == (0, [str(output)])
+    flags = ("--figure=mine", f"--evaluation_dir={make_evaluation()}", f"--output={output}")
+    code, out, _ = run(*flags)
+    caption = output.with_suffix(".md")
+    assert (code, out.split()) == (0, [str(output), str(caption)])
     assert output.read_bytes().startswith(b"\x89PNG")
-    assert list(output.parent.iterdir()) == [output]
+    text = caption.read_text()
+    assert text.startswith("# t\n\n![t](mine.png)\n\nc\n")
+    assert "- A note on <members> & more." in text
+    assert " \\\n    ".join(flags) in text
+    assert sorted(output.parent.iterdir()) == [caption, output]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation.tables import metric_table
 from tfp_genens.reporting import evaluation_files, extras
 from tfp_genens.reporting.figures import write_figures
-from tfp_genens.reporting.html import calibration, report, short_commit
+from tfp_genens.reporting.html import calibration, report
+from tfp_genens.reporting.provenance import short_commit
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def evaluation(
             num_bootstrap=20,
             seed=0,
         )
-        entries.append({"name": name, "file": name, "attacked_members": attacked})
+        attack = {"steps": 1} if name.startswith("adversarial") else {}
+        entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
         ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
     document = {
         "train_dataset": train_dataset,
@@ -106,7 +108,7 @@ def evaluation(
         "notes": [],
         "sets": entries,
         "settings": {"run_dir": "runs/x", "num_examples": NUM_INPUTS},
-        "manifests": [{"member": m, "config": config} for m in members],
+        "manifests": [{"member": m, "seed": config["seed"], "config": config} for m in members],
     }
     in_set = EvaluatedSet("in_distribution", "test", in_scores, {"first": np.ones(3)}, 0)
     directory = Path(f"runs/x/{'_'.join(map(str, members))}")
@@ -184,7 +186,7 @@ def test_further_ensembles_stand_beside_the_first():
     given = [evaluation(range(5 * k, 5 * k + 5)) for k in range(3)]
     found = table2.table(given)
     rate, waic = found.sections[1], found.sections[3]
-    assert waic.header[4:6] == ("members 5 to 9", "members 10 to 14")
+    assert waic.header[4:6] == ("members 5 to 9 of seed 0", "members 10 to 14 of seed 0")
     line = next(line for line in waic.body if line[0] == "HFlip")
     values = [auroc(e, "hflip", "waic") for e in given]
     assert (line[1], *line[4:6]) == tuple(f"{value:.1f}" for value in values)
@@ -218,7 +220,7 @@ def test_another_configuration_has_a_section_and_no_verdicts():
     assert found.sections[5].header[-1] == "difference"
     alone = table2.table([evaluation()])
     assert found.text == alone.text  # The same verdicts are counted.
-    assert {r["verdict"] for r in found.records if r["members"] == (0, 1, 2)} == {None}
+    assert {r["verdict"] for r in found.records if r["members"] == ("0/0", "0/1", "0/2")} == {None}
 
 
 def test_the_rule_comes_before_any_number():
@@ -250,21 +252,37 @@ def test_what_table_2_has_no_numbers_for():
 
 def test_members_may_be_in_one_evaluation_only():
     for make in (table2.table, member_table.table):
-        with pytest.raises(UserError, match=r"--evaluation_dir.*share no members.*member 4 in"):
+        with pytest.raises(
+            UserError, match=r"--evaluation_dir.*share no members.*; got 0/4 \(seed/member\) in"
+        ):
             make([evaluation(range(5)), evaluation(range(4, 8))])
 
 
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ([3], "member 3"),
-        ([0, 1], "members 0, 1"),
-        ([5, 6, 7], "members 5 to 7"),
-        ([0, 2, 3], "members 0, 2, 3"),
+        ([3], "member 3 of seed 1"),
+        ([0, 1], "members 0, 1 of seed 1"),
+        ([5, 6, 7], "members 5 to 7 of seed 1"),
+        ([0, 2, 3], "members 0, 2, 3 of seed 1"),
     ],
 )
 def test_members_in_words(members, expected):
-    assert configurations.describe_members(evaluation(members, sets=())) == expected
+    assert configurations.describe_members(evaluation(members, sets=(), seed=1)) == expected
+
+
+def test_runs_that_differ_in_their_seed_repeat_one_another():
+    runs = [evaluation(seed=0), evaluation(seed=1)]
+    (configuration,) = configurations.group(runs)
+    assert configuration.evaluations == tuple(runs)
+    scores = member_table.member_scores(configuration)
+    assert scores.members == tuple(f"{seed}/{member}" for seed in (0, 1) for member in range(5))
+    other_beta = evaluation(seed=1, beta=0.1)
+    assert len(configurations.group([*runs, other_beta])) == 2
+    assert (
+        configurations.differences(configurations.group([other_beta])[0], configuration)
+        == "beta 0.1 (not 1.0)"
+    )
 
 
 def test_members_of_several_evaluations_are_joined():
@@ -297,8 +315,8 @@ def test_disjoint_ensembles_of_five_side_by_side():
     disjoint = member_table.table(parts).sections[1]
     assert disjoint.header == (
         "OoD set",
-        "0, 1, 2, 3, 4",
-        "5, 6, 7, 8, 9",
+        "0/0, 0/1, 0/2, 0/3, 0/4",
+        "0/5, 0/6, 0/7, 0/8, 0/9",
         "largest difference",
     )
     values = [auroc(e, "hflip", "waic") for e in parts]
@@ -347,4 +365,5 @@ def test_every_form_can_be_written(make):
     assert documents.to_html(document).count("<table>") >= 2
     lines = documents.to_csv(document).splitlines()
     assert len(lines) == len(document.records) + 1
-    assert json.dumps([0, 1, 2, 3, 4]) in lines[1]
+    members = next(csv.DictReader(lines))["members"]
+    assert json.loads(members) == ["0/0", "0/1", "0/2", "0/3", "0/4"]

@@ -93,6 +93,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
                 "file": store.safe_name(name),
                 "description": ood_set.description,
                 "attacked_members": ood_set.attacked_members,
+                "attack": dict(ood_set.attack),
             }
         )
     document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)

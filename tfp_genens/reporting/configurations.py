@@ -40,23 +40,30 @@ class Configuration:
         return self.first.document["manifests"][0]["config"]
 
 
-def member_numbers(evaluation: Evaluation) -> tuple[int, ...]:
-    """The members' numbers in their run."""
-    return tuple(manifest["member"] for manifest in evaluation.document["manifests"])
+def member_names(evaluation: Evaluation) -> tuple[str, ...]:
+    """Seed of the run and number within it, e.g. "0/3": no other member has both."""
+    return tuple(
+        f"{manifest['seed']}/{manifest['member']}" for manifest in evaluation.document["manifests"]
+    )
 
 
 def describe_members(evaluation: Evaluation) -> str:
-    """E.g. "members 0 to 4", or "members 0, 2"."""
-    numbers = member_numbers(evaluation)
+    """E.g. "members 0 to 4 of seed 1", or "members 0, 2 of seed 0"."""
+    manifests = evaluation.document["manifests"]
+    numbers = [manifest["member"] for manifest in manifests]
     if len(numbers) == 1:
-        return f"member {numbers[0]}"
-    if len(numbers) > 2 and numbers == tuple(range(numbers[0], numbers[0] + len(numbers))):
-        return f"members {numbers[0]} to {numbers[-1]}"
-    return "members " + ", ".join(map(str, numbers))
+        text = f"member {numbers[0]}"
+    elif len(numbers) > 2 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        text = f"members {numbers[0]} to {numbers[-1]}"
+    else:
+        text = "members " + ", ".join(map(str, numbers))
+    return f"{text} of seed {manifests[0]['seed']}"
 
 
 def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     """Evaluations by training configuration, in the order in which each appears first.
+
+    The seed is no part of it: runs that differ in nothing else are repetitions of one another.
 
     Raises:
       UserError: two evaluations of one configuration share a member.
@@ -64,17 +71,17 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     groups: dict[tuple[str, str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
         document = evaluation.document
-        config = config_sha256(document["manifests"][0]["config"])
-        key = (document["train_dataset"], document["model"], config)
+        config = {k: v for k, v in document["manifests"][0]["config"].items() if k != "seed"}
+        key = (document["train_dataset"], document["model"], config_sha256(config))
         groups.setdefault(key, []).append(evaluation)
     for together in groups.values():
         for one, other in itertools.combinations(together, 2):
-            shared = sorted(set(member_numbers(one)) & set(member_numbers(other)))
+            shared = sorted(set(member_names(one)) & set(member_names(other)))
             if shared:
                 raise UserError(
                     ARGUMENT,
                     "evaluations of one configuration that share no members",
-                    f"member {', '.join(map(str, shared))} in {one.directory} and in "
+                    f"{', '.join(shared)} (seed/member) in {one.directory} and in "
                     f"{other.directory}",
                 )
     return tuple(Configuration(tuple(together)) for together in groups.values())
@@ -83,7 +90,9 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
 def differences(configuration: Configuration, base: Configuration) -> str:
     """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)"."""
     theirs, ours = base.config, configuration.config
-    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    names = [
+        name for name in {**ours, **theirs} if name != "seed" and ours.get(name) != theirs.get(name)
+    ]
     found = [f"{name} {ours.get(name)} (not {theirs.get(name)})" for name in names]
     if configuration.model != base.model:
         found.insert(0, f"{configuration.model} (not {base.model})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,7 +18,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import tables
 from tfp_genens.files import atomic_path, make_directory
 from tfp_genens.reporting.evaluation_files import Evaluation
-from tfp_genens.reporting.html import short_commit
+from tfp_genens.reporting.provenance import short_commit, training_commits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +73,7 @@ def provenance(evaluations: Sequence[Evaluation], command: str) -> tuple[Section
     sections = [Section("Read before comparing")]
     for evaluation in evaluations:
         document = evaluation.document
-        commits = ", ".join(_training_commits(document["manifests"]))
+        commits = ", ".join(training_commits(document["manifests"]))
         sections.append(
             Section(
                 f"{tables.heading(document)}: {evaluation.directory}",
@@ -94,24 +93,6 @@ def provenance(evaluations: Sequence[Evaluation], command: str) -> tuple[Section
         "How to reproduce", (f"Written by tfp_genens {__version__} with",), code=(command,)
     )
     return (*sections, written)
-
-
-def _training_commits(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = [
-        sitting.get("git_commit")
-        for manifest in manifests
-        for sitting in manifest.get("sittings") or [manifest]
-    ]
-    return list(dict.fromkeys(map(short_commit, found)))
-
-
-def report_command(flags: Mapping[str, str | Sequence[str]]) -> str:
-    """`python -m tfp_genens.report` with these flags, as a shell takes it."""
-    words = ["python -m tfp_genens.report"]
-    for name, value in flags.items():
-        text = value if isinstance(value, str) else ",".join(value)
-        words.append(f"--{name}={shlex.quote(text)}")
-    return " \\\n    ".join(words)
 
 
 def to_markdown(document: TableDocument) -> str:

@@ -12,7 +12,8 @@ import matplotlib
 from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
 from tfp_genens.files import atomic_path, make_directory
-from tfp_genens.reporting import documents, evaluation_files
+from tfp_genens.reporting import documents, evaluation_files, provenance
+from tfp_genens.reporting.documents import TableDocument
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import STYLE
 from tfp_genens.reporting.paper_figures import FIGURES_OF_PAPER
@@ -32,8 +33,9 @@ def write_table(config: ReportConfig, name: str) -> None:
     documents.output_stem(config.output)
     evaluations = _load(config)
     document = make(evaluations)
-    command = documents.report_command(
-        {"table": name, "evaluation_dir": config.evaluation_dir, "output": config.output}
+    command = provenance.command(
+        "report",
+        {"table": name, "evaluation_dir": config.evaluation_dir, "output": config.output},
     )
     ending = documents.provenance(evaluations, command)
     documents.write(
@@ -42,7 +44,7 @@ def write_table(config: ReportConfig, name: str) -> None:
 
 
 def write_figure(config: ReportConfig, name: str) -> None:
-    """Draws a figure of the paper as a PNG, and says where it is.
+    """Draws a figure of the paper as a PNG, its caption beside it as Markdown, and says where.
 
     Raises:
       UserError: there is no such figure, it cannot be made of these evaluations, or the output
@@ -53,11 +55,27 @@ def write_figure(config: ReportConfig, name: str) -> None:
     if output.suffix != ".png" or output.is_dir():
         raise UserError("--output", "a .png file", repr(config.output))
     make_directory(output.parent, "--output")
+    evaluations = _load(config)
     with matplotlib.rc_context(STYLE):
-        content = draw(_load(config)).png()
+        page = draw(evaluations)
+        content = page.png()
+    command = provenance.command(
+        "report",
+        {"figure": name, "evaluation_dir": config.evaluation_dir, "output": config.output},
+    )
+    caption = TableDocument(
+        title=page.title,
+        text=(f"![{page.title}]({output.name})", page.caption),
+        sections=documents.provenance(evaluations, command),
+        records=(),
+    )
+    text_path = output.with_suffix(".md")
     with atomic_path(output) as temporary:
         temporary.write_bytes(content)
+    with atomic_path(text_path) as temporary:
+        temporary.write_text(documents.to_markdown(caption), encoding="utf-8")
     print(output)
+    print(text_path)
 
 
 def _registered(registry: Mapping[str, RowT], name: str, argument: str) -> RowT:

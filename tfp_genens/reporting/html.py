@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,7 +18,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, tables
 from tfp_genens.evaluation.metrics import METRICS
 from tfp_genens.files import atomic_path, make_directory, read_json
-from tfp_genens.reporting import evaluation_files
+from tfp_genens.reporting import evaluation_files, provenance
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.scoring.columns import P_VALUE
 
@@ -51,9 +50,8 @@ def render(evaluations: Sequence[Evaluation], config: ReportConfig) -> str:
     )
     source = resources.files("tfp_genens.reporting").joinpath("report.html.j2")
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    report_command = _command(
-        "report",
-        {"evaluation_dir": ",".join(config.evaluation_dir), "output": config.output},
+    report_command = provenance.command(
+        "report", {"evaluation_dir": config.evaluation_dir, "output": config.output}
     )
     return template.render(
         sections=[
@@ -114,32 +112,14 @@ def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{_duration(sum(seconds))} in all, {_duration(float(np.mean(seconds)))} a member",
         ),
         ("In-distribution inputs", f"{document['num_in']:,} of {document['in_distribution']}"),
-        ("Trained by commit", ", ".join(_commits(manifests))),
-        ("Evaluated by commit", short_commit(document.get("git_commit"))),
+        ("Trained by commit", ", ".join(provenance.training_commits(manifests))),
+        ("Evaluated by commit", provenance.short_commit(document.get("git_commit"))),
     ]
     num_train = manifests[0].get("num_train")
     if num_train:
         held_out = manifests[0].get("num_validation", 0)
         facts.insert(3, ("Training inputs", f"{num_train:,}, and {held_out:,} held out"))
     return facts
-
-
-def _commits(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which code trained the members: several commits where it changed on the way."""
-    found = [
-        sitting.get("git_commit")
-        for manifest in manifests
-        for sitting in manifest.get("sittings") or [manifest]
-    ]
-    return list(dict.fromkeys(map(short_commit, found)))
-
-
-def short_commit(commit: str | None) -> str:
-    """E.g. "0123456789ab-dirty": the hash is cut, what `git describe` says of the tree is not."""
-    if not commit:
-        return "unknown"
-    commit_hash, dash, state = commit.partition("-")
-    return commit_hash[:12] + dash + state
 
 
 def _duration(seconds: float) -> str:
@@ -203,16 +183,7 @@ def _commands(document: Mapping[str, Any]) -> list[str]:
     evaluate_flags = {
         name: value for name, value in settings.items() if value != defaults.get(name)
     }
-    return [_command("train", train_flags), _command("evaluate", evaluate_flags)]
-
-
-def _command(main: str, flags: Mapping[str, Any]) -> str:
-    words = [f"python -m tfp_genens.{main}"]
-    for name, value in flags.items():
-        if value is None:
-            continue
-        if isinstance(value, (list, tuple)):
-            value = ",".join(map(str, value))
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        words.append(f"--{name}={shlex.quote(text)}")
-    return " \\\n    ".join(words)
+    return [
+        provenance.command("train", train_flags),
+        provenance.command("evaluate", evaluate_flags),
+    ]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.data.ood import OOD_SETS
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import member_curve, results
 from tfp_genens.evaluation.member_curve import MAX_SUBSETS, Point
@@ -30,14 +29,14 @@ class MemberScores:
 
     Attributes:
       configuration: where they are from.
-      members: their numbers, in the order of the arrays.
+      members: seed/number of each, in the order of the arrays.
       in_outputs: member output -> float64 [num_members, num_in].
       ood_outputs: OoD set -> member output -> float64 [num_members, num_out].
       left_out: sets that were made against members, which fewer members would make others.
     """
 
     configuration: Configuration
-    members: tuple[int, ...]
+    members: tuple[str, ...]
     in_outputs: dict[str, np.ndarray]
     ood_outputs: dict[str, dict[str, np.ndarray]]
     left_out: tuple[str, ...]
@@ -55,7 +54,7 @@ def member_scores(configuration: Configuration) -> MemberScores:
         OoD set or ensemble score that a curve can be drawn of.
     """
     evaluations = configuration.evaluations
-    members = tuple(m for e in evaluations for m in configurations.member_numbers(e))
+    members = tuple(m for e in evaluations for m in configurations.member_names(e))
     if len(members) < 2:
         raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
     known = evaluations[0].in_distribution.scores.ensemble_scores
@@ -74,7 +73,8 @@ def member_scores(configuration: Configuration) -> MemberScores:
                 f"the OoD sets of {evaluations[0].directory} in {evaluation.directory} too",
                 f"{', '.join(sorted(set(theirs) ^ set(names)))} in one of them only",
             )
-    attacks = tuple(ood.name for ood in evaluations[0].ood if _is_attack(evaluations[0], ood.name))
+    sets = evaluations[0].document["sets"]
+    attacks = tuple(entry["name"] for entry in sets if entry["attack"])
     if set(names) == set(attacks):
         raise UserError(
             ARGUMENT,
@@ -91,14 +91,6 @@ def member_scores(configuration: Configuration) -> MemberScores:
             if name not in attacks
         },
         left_out=attacks,
-    )
-
-
-def _is_attack(evaluation: Evaluation, name: str) -> bool:
-    (entry,) = (entry for entry in evaluation.document["sets"] if entry["name"] == name)
-    # An attack on the whole ensemble names no member; that it is one stands in the registry only.
-    return entry["attacked_members"] is not None or (
-        name in OOD_SETS and OOD_SETS[name].attack != {}
     )
 
 
@@ -176,7 +168,7 @@ def _sections(joined: MemberScores, points: Sequence[Point]) -> list[Section]:
         Section(
             heading,
             (
-                f"Members {', '.join(map(str, joined.members))}; "
+                f"Members (seed/number) {', '.join(joined.members)}; "
                 f"{document['num_in']:,} in-distribution inputs.",
             ),
             ("OoD set", *(str(size) for size in range(1, len(joined.members) + 1))),
@@ -215,10 +207,7 @@ def _disjoint(joined: MemberScores, shown: str, label: str) -> Section:
         ("Members are taken in their order; each ensemble was trained apart from the others.",),
         (
             "OoD set",
-            *(
-                ", ".join(str(joined.members[position]) for position in subset)
-                for subset in subsets
-            ),
+            *(", ".join(joined.members[position] for position in subset) for subset in subsets),
             "largest difference",
         ),
         tuple(

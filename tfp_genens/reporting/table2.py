@@ -355,7 +355,7 @@ def _records(configuration: Configuration, cell: Cell) -> list[dict[str, Any]]:
                 "train_dataset": configuration.train_dataset,
                 "model": configuration.model,
                 "evaluation_dir": str(evaluation.directory),
-                "members": configurations.member_numbers(evaluation),
+                "members": configurations.member_names(evaluation),
                 "ood_dataset": cell.ood_dataset,
                 "score": cell.score,
                 **{name: row and row[name] for name in ("auroc", "auroc_low", "auroc_high")},
