@@ -15,8 +15,9 @@ what was interrupted is continued, so the same command may be given again at any
 remove runs/NAME/evaluation. Out-of-distribution sets that cannot be had are left out, named at the end,
 where the exit code is 2, and tried again the next time. `test` runs the tests.
 
-An experiment may be named NAME+OVERLAY: flags/OVERLAY.cfg (and flags/evaluate/OVERLAY.cfg) are read after
-its own flags, and the run is kept in runs/NAME+OVERLAY. FAMILY_*.cfg is for experiments with --model=FAMILY.
+An experiment may be named NAME+OVERLAY: flags/OVERLAY.cfg (and flags/evaluate/OVERLAY.cfg, then
+flags/evaluate/NAME+OVERLAY.cfg) are read after its own flags, and the run is kept in runs/NAME+OVERLAY.
+FAMILY_*.cfg is for experiments with --model=FAMILY.
 
   --overlay=NAME  use this overlay in every experiment, before any of its own
   --jobs=N        members to train at once; default: one a core (one in all where there is an NVIDIA GPU)
@@ -165,14 +166,15 @@ with_overlay() { # experiment[+overlay...]: the same with --overlay
 }
 
 # Sets run, flagfiles, flags, evaluation_flagfiles, evaluation_flags, model, num_members, train_steps.
-plan() { # experiment[+overlay...]
-  local file parts
-  run=$RUNS/$1
-  IFS=+ read -ra parts <<<"$1"
+plan() { # experiment[+overlay...], without --overlay
+  local file parts own
+  run=$RUNS/$(with_overlay "$1")
+  IFS=+ read -ra parts <<<"${run##*/}"
   flagfiles=("${parts[@]/#/flags/}")
   flagfiles=("${flagfiles[@]/%/.cfg}")
   evaluation_flagfiles=""
-  for file in "${flagfiles[@]#flags/}"; do
+  case $1 in *+*) own=$1.cfg ;; *) own="" ;; esac
+  for file in "${flagfiles[@]#flags/}" $own; do
     if [ -f "flags/evaluate/$file" ]; then evaluation_flagfiles+=" flags/evaluate/$file"; fi
   done
   flags=$(flags_in "${flagfiles[@]}")
@@ -556,7 +558,7 @@ for name in "${names[@]}"; do
     planned=("$name")
   fi
   for experiment in "${planned[@]}"; do
-    plan "$(with_overlay "$experiment")"
+    plan "$experiment"
     set_commands
     set_jobs
     if $dry_run; then list; else run_experiment; fi

@@ -360,6 +360,18 @@ def test_an_experiment_and_an_overlay_may_say_how_to_evaluate(two_cores: Tree):
     assert "experiments: tiny\noverlays:    fast\nsuites:      \n" in help_text
 
 
+def test_an_experiment_with_its_overlay_may_say_how_to_evaluate(two_cores: Tree):
+    (two_cores.root / "flags/evaluate").mkdir()
+    (two_cores.root / "flags/other_seed.cfg").write_text("# ours\n--seed=1\n")
+    (two_cores.root / "flags/evaluate/tiny+other_seed.cfg").write_text("# ours\n--ood=hflip\n")
+    two_cores.run("tiny+other_seed", "--overlay=fast", "--jobs=1")
+    assert (
+        "-m tfp_genens.evaluate --flagfile=flags/evaluate/tiny+other_seed.cfg "
+        "--run_dir=runs/tiny+fast+other_seed "
+        "--output_dir=runs/tiny+fast+other_seed/evaluation"
+    ) in two_cores.calls()
+
+
 def test_overlays_add_up_and_the_one_for_all_comes_first(two_cores: Tree):
     (two_cores.root / "flags/other_seed.cfg").write_text("# ours\n--seed=1\n")
     result = two_cores.run("tiny+other_seed", "--overlay=fast", "--jobs=1")

@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tfp_genens.models.priors import PRIORS
 
@@ -113,3 +114,13 @@ def test_maf_has_six_flows_and_six_permutations():
     assert kinds.count("MaskedAutoregressiveFlow") == 6
     assert kinds.count("Permute") == 6
     assert all(a != b for a, b in itertools.pairwise(kinds))
+
+
+def test_maf_density_is_that_of_its_chain():
+    """`log_prob` goes flow by flow; TFP's own chain and base distribution are the oracle."""
+    prior = PRIORS["maf"](6, 1)
+    for variable in prior.trainable_variables:
+        variable.assign(3.0 * variable)
+    z = tf.constant(2.0 * np.random.default_rng(0).normal(size=(5, 3, 6)), tf.float32)
+    chain = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros([6])), prior.bijector)
+    np.testing.assert_allclose(prior.log_prob(z), chain.log_prob(z), rtol=1e-5)

@@ -342,7 +342,12 @@ def test_evaluations_that_cannot_be_joined():
     other = evaluation([2, 3])
     other.ood[0].examples["first"][0] = 7.0
     check(other, "inputs that differ under one name")
-    check(evaluation([2, 3], sets=("hflip",)), "fashion_mnist in one of them only")
+    check(evaluation([2, 3], sets=()), "share OoD sets.*got none")
+
+
+def test_sets_that_only_one_evaluation_has_are_no_part_of_the_curve():
+    parts = [evaluation(range(2)), evaluation([2, 3], sets=("hflip",))]
+    assert {r["ood_dataset"] for r in member_table.table(parts).records} == {"hflip"}
 
 
 def test_too_little_for_a_curve():
@@ -350,7 +355,7 @@ def test_too_little_for_a_curve():
         member_table.table([evaluation([0])])
     with pytest.raises(UserError, match=r"attack no members; got adversarial_clipped"):
         member_table.table([evaluation(sets=("adversarial_clipped",))])
-    with pytest.raises(UserError, match=r"attack no members; got no OoD sets"):
+    with pytest.raises(UserError, match=r"attack no members; got none"):
         member_table.table([evaluation(sets=())])
     other = evaluation()
     other.in_distribution.scores.ensemble_scores.clear()

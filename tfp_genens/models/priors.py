@@ -95,9 +95,15 @@ class MafPrior(Prior):
         self.bijector = tfb.Chain(layers[::-1])
 
     def log_prob(self, z):
-        noise = self.bijector.inverse(z)
-        log_det = self.bijector.inverse_log_det_jacobian(z, event_ndims=1)
-        return _standard_normal_log_prob(noise) + tf.cast(log_det, tf.float64)
+        # The chain's inverse and its log-determinant would each run every flow's network.
+        layers = self.bijector.bijectors
+        sum_log_scale = tf.zeros(tf.shape(z)[:-1])
+        for permutation, flow in zip(layers[0::2], layers[1::2], strict=True):
+            z = permutation.inverse(z)
+            shift, log_scale = flow.parameters["shift_and_log_scale_fn"](z)
+            z = (z - shift) * tf.exp(-log_scale)
+            sum_log_scale += tf.reduce_sum(log_scale, axis=-1)
+        return _standard_normal_log_prob(z) - tf.cast(sum_log_scale, tf.float64)
 
     def sample(self, num, seed):
         return self.bijector.forward(tf.random.stateless_normal([num, self.latent_size], seed))

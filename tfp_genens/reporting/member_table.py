@@ -50,8 +50,8 @@ def member_scores(configuration: Configuration) -> MemberScores:
     """Joins the members of all evaluations of a configuration.
 
     Raises:
-      UserError: the evaluations have other inputs, or other OoD sets; fewer than two members; no
-        OoD set or ensemble score that a curve can be drawn of.
+      UserError: the evaluations have other inputs; fewer than two members; no OoD set that they
+        share, or ensemble score, that a curve can be drawn of.
     """
     evaluations = configuration.evaluations
     members = tuple(m for e in evaluations for m in configurations.member_names(e))
@@ -64,22 +64,18 @@ def member_scores(configuration: Configuration) -> MemberScores:
             f"evaluations that have one of {', '.join(member_curve.SCORES)}",
             f"{evaluations[0].directory}, which has none",
         )
-    names = [ood.name for ood in evaluations[0].ood]
-    for evaluation in evaluations[1:]:
-        theirs = [ood.name for ood in evaluation.ood]
-        if set(theirs) != set(names):
-            raise UserError(
-                ARGUMENT,
-                f"the OoD sets of {evaluations[0].directory} in {evaluation.directory} too",
-                f"{', '.join(sorted(set(theirs) ^ set(names)))} in one of them only",
-            )
+    names = [
+        ood.name
+        for ood in evaluations[0].ood
+        if all(ood.name in {other.name for other in e.ood} for e in evaluations[1:])
+    ]
     sets = evaluations[0].document["sets"]
-    attacks = tuple(entry["name"] for entry in sets if entry["attack"])
+    attacks = tuple(entry["name"] for entry in sets if entry["attack"] and entry["name"] in names)
     if set(names) == set(attacks):
         raise UserError(
             ARGUMENT,
-            "evaluations with OoD sets that attack no members",
-            ", ".join(names) or "no OoD sets",
+            "evaluations that share OoD sets which attack no members",
+            ", ".join(names) or "none",
         )
     return MemberScores(
         configuration=configuration,
