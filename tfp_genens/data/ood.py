@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -227,6 +228,12 @@ OOD_SETS: dict[str, OodSet] = {
             "Gaussian noise, clipped to [0, 1]",
             noise.gaussian_blocks,
             "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
+        ),
+        _noise_set(
+            "gaussian_unclipped",
+            "Gaussian noise, not clipped",
+            functools.partial(noise.gaussian_blocks, clipped=False),
+            "Every pixel drawn from N(0, 1) and scaled to the valid range, which two thirds leave.",
         ),
         OodSet(
             "photo_patches",

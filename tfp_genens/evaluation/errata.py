@@ -135,6 +135,7 @@ ATTACK_FORMS: tuple[AttackForm, ...] = (
     AttackForm("adversarial_clipped", True, AT_NOISE, True),
     AttackForm("adversarial_image_gradient_clipped", True, AT_IMAGE, True),
     AttackForm("adversarial_unclipped_step", True, AT_NOISE, False),
+    AttackForm("gaussian_unclipped", False, None, False),
     AttackForm("adversarial_unclipped", False, AT_NOISE, False),
     AttackForm("adversarial_as_released", False, AT_IMAGE, False),
 )
