@@ -25,6 +25,8 @@ class QuadraticEnsemble:
     def num_members(self):
         return len(self.centres)
 
+    attacked_score = "log_prob"
+
     def log_prob(self, values, member):
         difference = np.asarray(values, np.float64) - self.centres[member]
         return -(difference.reshape(len(values), -1) ** 2).sum(axis=1) / (2 * self.width**2)
@@ -33,7 +35,7 @@ class QuadraticEnsemble:
         log_probs = np.stack([self.log_prob(values, i) for i in range(self.num_members)])
         return log_probs.mean(axis=0) - log_probs.var(axis=0, ddof=0)
 
-    def log_prob_and_gradient(self, values, member):
+    def score_and_gradient(self, values, member):
         self.num_calls += 1
         gradient = -(np.asarray(values, np.float64) - self.centres[member]) / self.width**2
         return self.log_prob(values, member), gradient

@@ -176,13 +176,13 @@ def test_the_released_codes_mistakes_one_by_one(
 def test_gradients_at_images_are_taken_in_whole_blocks(context, ensemble):
     """So that an input does not depend on how many are asked for; the rest starts over."""
     seen = []
-    plain = ensemble.log_prob_and_gradient
+    plain = ensemble.score_and_gradient
 
     def watched(values, member):
         seen.append(values)
         return plain(values, member)
 
-    ensemble.log_prob_and_gradient = watched
+    ensemble.score_and_gradient = watched
     values_of("adversarial_as_released", context)
     test = read_all(context.test)[1].astype(np.float32)
     assert [values.dtype for values in seen] == [np.float32] * 3
@@ -250,9 +250,17 @@ def test_only_attacks_need_an_ensemble(context):
         open_ood("adversarial_clipped", alone)
 
 
-def test_an_attack_needs_a_log_prob(context, ensemble):
-    ensemble.outputs = {"critic": None}
-    with pytest.raises(UserError, match="a log_prob to attack; got one with critic"):
+def test_an_attack_needs_a_gradient_and_one_on_waic_that_of_log_prob(context, ensemble):
+    ensemble.attacked_score = "critic"
+    assert len(values_of("adversarial_clipped", context)) == 230
+    with pytest.raises(
+        UserError, match="the gradient of log_prob; got one that offers that of cri"
+    ):
+        open_ood("adversarial_waic_clipped", context)
+    ensemble.attacked_score = None
+    with pytest.raises(
+        UserError, match="the gradient of a score; got one that offers that of none"
+    ):
         open_ood("adversarial_clipped", context)
 
 
@@ -268,7 +276,7 @@ def test_an_attack_without_a_gradient_names_the_set(context, ensemble, monkeypat
     def flat(values, member):
         return ensemble.log_prob(values, member), np.zeros_like(values)
 
-    monkeypatch.setattr(ensemble, "log_prob_and_gradient", flat)
+    monkeypatch.setattr(ensemble, "score_and_gradient", flat)
     for name in ATTACKS:
         with pytest.raises(UserError, match=f"--ood={name}: expected members .* only zeros"):
             values_of(name, context)

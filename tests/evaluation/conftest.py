@@ -70,7 +70,9 @@ class FakeEnsemble:
         }
         return {name: everything[name] for name in outputs or self.outputs}
 
-    def log_prob_and_gradient(self, values, member):
+    attacked_score = "log_prob"
+
+    def score_and_gradient(self, values, member):
         offsets = np.asarray(values, np.float64) / 255 - self._centers[member]
         return -(offsets**2).sum(axis=(1, 2, 3)), -2 * offsets / 255
 

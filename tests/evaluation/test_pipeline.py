@@ -255,7 +255,7 @@ def test_a_changed_attack_is_scored_again_and_an_unchanged_one_not_even_made(
     scored = ensemble.num_scored
     row = OOD_SETS["adversarial_clipped"]
     with monkeypatch.context() as context:
-        context.setattr(ensemble, "log_prob_and_gradient", None)
+        context.setattr(ensemble, "score_and_gradient", None)
         evaluate(ood=("adversarial_clipped",))
     assert ensemble.num_scored == scored
     other = dataclasses.replace(row, attack={**row.attack, "eps": 0.1})

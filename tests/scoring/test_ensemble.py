@@ -147,8 +147,8 @@ class TestScores:
 
     def test_gradient_leads_uphill(self, ensemble, source):
         x = next(source.batches(5)).values.astype(np.float32)
-        before, gradient = ensemble.log_prob_and_gradient(x, 1)
-        after, _ = ensemble.log_prob_and_gradient(x + 0.5 * np.sign(gradient), 1)
+        before, gradient = ensemble.score_and_gradient(x, 1)
+        after, _ = ensemble.score_and_gradient(x + 0.5 * np.sign(gradient), 1)
         assert (after > before).all()
 
 

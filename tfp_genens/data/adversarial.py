@@ -9,8 +9,8 @@ measure what the authors' released code did: it took them at real test images.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -30,35 +30,35 @@ class Differentiable(Protocol):
     def num_members(self) -> int: ...
 
     @property
-    def outputs(self) -> Mapping[str, Any]: ...
+    def attacked_score(self) -> str | None:
+        """The score whose gradient the members offer, higher for normal inputs; None: none."""
+        ...
 
-    def log_prob_and_gradient(
-        self, values: np.ndarray, member: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """log_prob [batch] of one member, and its gradient [batch, *shape] per raw unit."""
+    def score_and_gradient(self, values: np.ndarray, member: int) -> tuple[np.ndarray, np.ndarray]:
+        """That score [batch] of one member, and its gradient [batch, *shape] per raw unit."""
         ...
 
 
 def member_gradient(ensemble: Differentiable, member: int = 0) -> Gradient:
-    """The gradient of one member's own log_prob.
+    """The gradient of one member's own score.
 
     Raises:
       ValueError: there is no such member.
     """
     if not 0 <= member < ensemble.num_members:
         raise ValueError(f"`member` must be below {ensemble.num_members}; got {member}.")
-    return lambda values: ensemble.log_prob_and_gradient(values, member)[1]
+    return lambda values: ensemble.score_and_gradient(values, member)[1]
 
 
 def waic_gradient(ensemble: Differentiable) -> Gradient:
-    """The gradient of the whole ensemble's WAIC, mean - variance (ddof 0) of the log_probs l_i.
+    """The gradient of the whole ensemble's WAIC, mean - variance (ddof 0) of the scores l_i.
 
     With member gradients g_i it is mean_i g_i - (2 / M) sum_i (l_i - mean l) g_i.
     """
 
     def gradient(values: np.ndarray) -> np.ndarray:
         pairs = [
-            ensemble.log_prob_and_gradient(values, member) for member in range(ensemble.num_members)
+            ensemble.score_and_gradient(values, member) for member in range(ensemble.num_members)
         ]
         log_probs = np.stack([np.asarray(log_prob, np.float64) for log_prob, _ in pairs])
         gradients = np.stack([np.asarray(gradient, np.float64) for _, gradient in pairs])

@@ -11,7 +11,6 @@ import numpy as np
 
 from tfp_genens.data import adversarial, drawings, noise, transforms
 from tfp_genens.data.adversarial import Differentiable
-from tfp_genens.data.requests import listed
 from tfp_genens.data.sources import BlockSource, Source, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
@@ -157,20 +156,23 @@ def _attack_set(
     eps: float = adversarial.PAPER_EPS,
     step_size: float = adversarial.PAPER_EPS,
     attacked_members: tuple[int, ...] | None = None,
+    score: str | None = None,
 ) -> OodSet:
     """Gaussian noise after `steps` sign steps up a gradient.
 
     Where `noise_clipped`, it begins as the set "gaussian"; where `result_clipped`, it ends within
-    the valid range. `eps` and `step_size` are fractions of the range.
+    the valid range. `eps` and `step_size` are fractions of the range. `score` is the member score
+    that it must be; None: whichever the model offers.
     """
 
     def build(context: OodContext) -> Source:
         ensemble = context.ensemble
         if ensemble is None:
             raise ValueError(f"`context.ensemble` must be given for {name}; got None.")
-        if "log_prob" not in ensemble.outputs:
-            got = f"one with {listed(ensemble.outputs)}"
-            raise UserError(f"{ARGUMENT}={name}", "a model that has a log_prob to attack", got)
+        if ensemble.attacked_score is None or score not in (None, ensemble.attacked_score):
+            expected = f"a model that offers the gradient of {score or 'a score'}"
+            got = f"one that offers that of {ensemble.attacked_score or 'none'}"
+            raise UserError(f"{ARGUMENT}={name}", expected, got)
         shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
         width = value_range[1] - value_range[0]
         gradients = gradient_at(gradient(ensemble), context.test, context.num_examples)
@@ -289,7 +291,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, unclipped",
             adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
-            "0's log_prob, neither clipped: most pixels lie outside the valid range.",
+            "0's score, neither clipped: most pixels lie outside the valid range.",
             noise_clipped=False,
             result_clipped=False,
             attacked_members=(0,),
@@ -299,7 +301,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, clipped",
             adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
-            "log_prob, then clipped to the valid range.",
+            "score, then clipped to the valid range.",
             noise_clipped=True,
             result_clipped=True,
             attacked_members=(0,),
@@ -308,7 +310,7 @@ OOD_SETS: dict[str, OodSet] = {
             "adversarial_pgd_clipped",
             "Adversarial, PGD",
             adversarial.member_gradient,
-            "Gaussian noise moved ten smaller steps up the gradient of member 0's log_prob, kept "
+            "Gaussian noise moved ten smaller steps up the gradient of member 0's score, kept "
             "within 0.3 of the range of where it began and within the valid range.",
             noise_clipped=True,
             result_clipped=True,
@@ -324,13 +326,14 @@ OOD_SETS: dict[str, OodSet] = {
             "ensemble's WAIC, then clipped to the valid range.",
             noise_clipped=True,
             result_clipped=True,
+            score="log_prob",
         ),
         _attack_set(
             "adversarial_unclipped_step",
             "Adversarial, unclipped step",
             adversarial.member_gradient,
             "Gaussian noise, clipped to [0, 1], moved one step of 0.3 of the range up the gradient "
-            "of member 0's log_prob; the result is not clipped.",
+            "of member 0's score; the result is not clipped.",
             noise_clipped=True,
             result_clipped=False,
             attacked_members=(0,),
@@ -340,7 +343,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, gradient at images",
             adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient that member 0's "
-            "log_prob has at a test image, not at the noise, then clipped to the valid range.",
+            "score has at a test image, not at the noise, then clipped to the valid range.",
             noise_clipped=True,
             result_clipped=True,
             gradient_at=adversarial.at_test_inputs,
@@ -351,7 +354,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, as released",
             adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient that member "
-            "0's log_prob has at a test image, neither clipped, as the authors' code does it.",
+            "0's score has at a test image, neither clipped, as the authors' code does it.",
             noise_clipped=False,
             result_clipped=False,
             gradient_at=adversarial.at_test_inputs,

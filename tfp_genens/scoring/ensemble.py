@@ -19,6 +19,7 @@ from tfp_genens.seeds import derive_seed
 from tfp_genens.spec import InputSpec, OutputSpec
 
 DEFAULT_ALPHA = 0.05
+GRADIENT = "_gradient"  # the signature NAME_gradient has the gradient of the output NAME
 _SHARED_FIELDS = {
     "model": "the same model",
     "train_dataset": "the same training data set",
@@ -99,6 +100,11 @@ class Ensemble:
     def num_members(self) -> int:
         return len(self.members)
 
+    @property
+    def attacked_score(self) -> str | None:
+        """The output whose gradient the members offer, higher for normal inputs; None: none."""
+        return next((name for name in self.outputs if f"{name}{GRADIENT}" in self.functions), None)
+
     def _seed(self, member: Member) -> np.ndarray:
         return scoring_seed(self.seed, member.manifest["member"])
 
@@ -130,13 +136,17 @@ class Ensemble:
             self._calibrations[key] = calibrate(self.members, key)
         return self._calibrations[key]
 
-    def log_prob_and_gradient(
-        self, values: np.ndarray, member: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """A member's log_prob [batch], and its gradient with respect to the raw inputs."""
+    def score_and_gradient(self, values: np.ndarray, member: int) -> tuple[np.ndarray, np.ndarray]:
+        """A member's `attacked_score` [batch], and its gradient with respect to the raw inputs.
+
+        Raises:
+          UserError: the members have no gradient.
+        """
         chosen = self.members[member]
-        result = chosen.call("log_prob_gradient", inputs=values, seed=self._seed(chosen))
-        return result["log_prob"], result["gradient"]
+        score = self.attacked_score or "score"
+        signature = f"{score}{GRADIENT}"
+        result = chosen.call(signature, inputs=values, seed=self._seed(chosen))
+        return result[score], result["gradient"]
 
     def reconstruct(self, values: np.ndarray, member: int = 0) -> np.ndarray:
         """What a member makes of raw inputs [batch, *event_shape], on the same scale."""
