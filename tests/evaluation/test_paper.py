@@ -120,6 +120,7 @@ def test_deviations():
     assert "2,000" in notes[3]
     faithful = {"train_steps": 5000, "train_samples": 16, "beta": 1.0}
     assert paper.deviations("vae", "mnist", faithful, num_members=5, num_examples=10_000) == []
+    assert paper.deviations("wgan", "mnist", {}, num_members=5, num_examples=1000) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_held_out_data_and_narrower_networks_depart_from_the_paper():
 def test_every_setting_is_an_option_of_the_model():
     """A renamed option must not silently drop out of the comparison."""
     options = {f.name for f in dataclasses.fields(RunConfig)} | {"num_members"}
-    for model, train_dataset in (("vae", "mnist"), ("vae", "fashion_mnist")):
+    for model, train_dataset in (("vae", "mnist"), ("vae", "fashion_mnist"), ("wgan", "mnist")):
         names = [setting["name"] for setting in paper.settings(model, train_dataset)]
         known = options | {f.name for f in dataclasses.fields(FAMILIES[model].config)}
         assert set(names) <= known

@@ -114,10 +114,10 @@ def deviations(
         name, theirs = setting["name"], setting["value"]
         if name in used and used[name] != theirs:
             notes.append(f"{name} is {used[name]}; the paper: {theirs} ({setting['source']}).")
-    theirs, source = (_document()["num_examples"][key] for key in ("value", "source"))
-    if num_examples < theirs:
-        notes.append(
-            f"At most {num_examples:,} inputs of each set were scored; the paper: {theirs:,} "
-            f"({source})."
-        )
+    for theirs in _document()["num_examples"]:
+        if theirs["model"] == model and num_examples < theirs["value"]:
+            notes.append(
+                f"At most {num_examples:,} inputs of each set were scored; the paper: "
+                f"{theirs['value']:,} ({theirs['source']})."
+            )
     return notes
