@@ -11,6 +11,12 @@ from tfp_genens.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class First(Config):
+    """What the first
+    is about.
+
+    And more.
+    """
+
     beta: float = option(1.0, "a weight", minimum=0)
     steps: int = option(10, "a number")
     names: tuple[str, ...] | None = option(None, "names")
@@ -111,3 +117,11 @@ def test_help_lists_every_flag(monkeypatch, capsys):
     assert out.startswith("What it is for.")
     for name in ("beta", "steps", "names", "fast", "flagfile"):
         assert f"--{name}=" in out
+
+
+def test_help_has_a_section_a_class_with_its_own_defaults():
+    first, second = cli.usage("What it is for.", [First, Second]).split("\n\n")[1:3]
+    assert first.startswith("What the first is about.\n")
+    assert "(default: 10)" in first
+    assert "(default: 20)" in second
+    assert "--names=<a,b,...>" in first

@@ -95,6 +95,16 @@ def test_every_score_alone_equals_the_score_among_all(member, images):
         np.testing.assert_allclose(alone[name], whole[name], rtol=2e-5, atol=2e-5)
 
 
+def test_a_flag_that_several_families_have_is_of_one_kind():
+    from tfp_genens import cli
+
+    kinds: dict[str, set[type]] = {}
+    for family in FAMILIES.values():
+        for name, (_, kind) in cli.options_of([family.config]).items():
+            kinds.setdefault(name, set()).add(kind)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
 def test_registered_sets_are_known():
     for dataset in DATASETS.values():
         assert set(dataset.ood) <= set(OOD_SETS)

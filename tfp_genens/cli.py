@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import re
 import sys
 import textwrap
@@ -86,19 +87,22 @@ def _known(name: str, options: Mapping[str, Any]) -> str:
 
 
 def usage(description: str, classes: Sequence[type[Config]]) -> str:
-    """The text of `--help`."""
-    lines = [description.strip(), "", "Flags:"]
-    for name, (field, kind) in options_of(classes).items():
-        text = field.metadata["help"]
-        if field.default is dataclasses.MISSING:
-            text += " (required)"
-        elif field.default is not None:
-            text += f" (default: {field.default})"
-        if field.metadata["choices"]:
-            text = f"{text} [{'|'.join(field.metadata['choices'])}]"
-        lines.append(f"  --{name}=<{kind.__name__}>")
-        lines.append(textwrap.indent(textwrap.fill(text, 84), " " * 8))
-    lines += ["  --flagfile=<path>", "        read flags from a file, one a line"]
+    """The text of `--help`: a section a class, as a flag may mean something else in each."""
+    lines = [description.strip()]
+    for cls in classes:
+        summary = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]
+        lines += ["", " ".join(summary.split())]
+        for name, (field, kind) in options_of([cls]).items():
+            text = field.metadata["help"]
+            if field.default is dataclasses.MISSING:
+                text += " (required)"
+            elif field.default is not None:
+                text += f" (default: {field.default})"
+            if field.metadata["choices"]:
+                text = f"{text} [{'|'.join(field.metadata['choices'])}]"
+            lines.append(f"  --{name}=<{'a,b,...' if kind is tuple else kind.__name__}>")
+            lines.append(textwrap.indent(textwrap.fill(text, 84), " " * 8))
+    lines += ["", "  --flagfile=<path>", "        read flags from a file, one a line"]
     return "\n".join(lines)
 
 
