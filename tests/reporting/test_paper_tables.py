@@ -21,10 +21,27 @@ from tfp_genens.scoring.combine import available_scores, combine
 from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 OUTPUTS = {
-    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+    "vae": {
+        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+    },
+    "wgan": {"critic": OutputSpec("logits", HIGHER_IS_NORMAL)},
+    "glow": {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)},
 }
+MAIN_SCORES = {
+    "vae": ["rate", "log_prob", "waic"],
+    "wgan": ["critic", "critic_var"],
+    "glow": ["log_prob", "waic"],
+}
+OWN_SETTINGS = {"vae": {"beta": 1.0}, "wgan": {"critic_steps": 5}, "glow": {}}
 NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
+LABELS = {
+    "rate": "Rate",
+    "log_prob": "log p(x)",
+    "waic": "WAIC",
+    "critic": "D",
+    "critic_var": "Var(D)",
+}
 MNIST_ROWS = [
     "omniglot",
     "not_mnist",
@@ -44,12 +61,17 @@ MEANS = dict.fromkeys(MNIST_ROWS, -1.0) | {
 }
 
 
-def score_file(name, mean, members):
+def score_file(name, mean, members, model="vae"):
     """Inputs are the same in every evaluation; members differ by their number."""
     shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
     noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
     log_prob = shared + np.array(noise)
-    values = {"log_prob": log_prob, "rate": -0.1 * log_prob + 0.05 * np.array(noise)}
+    values = {
+        "log_prob": log_prob,
+        "rate": -0.1 * log_prob + 0.05 * np.array(noise),
+        "critic": np.where(log_prob > -2, log_prob, 0.5 * log_prob),
+    }
+    values = {output: values[output] for output in OUTPUTS[model]}
     columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
     for output, of_members in values.items():
         columns |= {
@@ -59,7 +81,7 @@ def score_file(name, mean, members):
     return ScoreFile(
         pd.DataFrame(columns),
         tuple(members),
-        OUTPUTS,
+        OUTPUTS[model],
         {name: score.spec for name, score in available_scores(values).items()},
         "mnist",
         "a source",
@@ -71,14 +93,16 @@ def evaluation(
     members=range(5),
     sets=("hflip", "fashion_mnist", "adversarial_unclipped", "adversarial_clipped"),
     train_dataset="mnist",
+    model="vae",
     **config,
 ):
-    config = {"model": "vae", "dataset": train_dataset, "beta": 1.0, "seed": 0} | config
-    in_scores = score_file("in_distribution", 0.0, members)
+    settings = {"model": model, "dataset": train_dataset, "seed": 0}
+    config = settings | OWN_SETTINGS[model] | config
+    in_scores = score_file("in_distribution", 0.0, members, model)
     rows, entries, ood = [], [], []
     for name in sets:
         attacked = (0,) if name in ("adversarial_unclipped", "adversarial_clipped") else None
-        scores = score_file(name, MEANS[name], members)
+        scores = score_file(name, MEANS[name], members, model)
         rows += make_rows(
             in_scores,
             scores,
@@ -86,7 +110,7 @@ def evaluation(
             description="",
             attacked_members=attacked,
             train_dataset=train_dataset,
-            model="vae",
+            model=model,
             num_bootstrap=20,
             seed=0,
         )
@@ -95,14 +119,14 @@ def evaluation(
         ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
     document = {
         "train_dataset": train_dataset,
-        "model": "vae",
+        "model": model,
         "members": len(members),
         "num_in": NUM_INPUTS,
         "labels": {
             "datasets": {"mnist": "MNIST", "hflip": "HFlip"},
-            "scores": {"rate": "Rate", "log_prob": "log p(x)", "waic": "WAIC"},
+            "scores": LABELS,
         },
-        "main_scores": ["rate", "log_prob", "waic"],
+        "main_scores": MAIN_SCORES[model],
         "rows": rows,
         "missing": [],
         "notes": [],
@@ -223,6 +247,84 @@ def test_another_configuration_has_a_section_and_no_verdicts():
     assert {r["verdict"] for r in found.records if r["members"] == ("0/0", "0/1", "0/2")} == {None}
 
 
+@pytest.mark.parametrize("models", [("vae", "wgan"), ("wgan", "vae")])
+def test_models_on_one_training_set_share_an_overview(models):
+    given = {
+        "vae": evaluation(),
+        "wgan": evaluation(sets=("vflip", "adversarial_unclipped"), model="wgan"),
+    }
+    found = table2.table([given[model] for model in models])
+    overview = found.sections[0]
+    assert overview.heading == f"MNIST, 5 x {models[0]}, 5 x {models[1]}"
+    labels = ["D", "Var(D)", "Rate", "log p(x)", "WAIC"]
+    expected = [text for label in labels for text in (label, "paper", "")]
+    assert overview.header == ("OoD set", *expected)
+    assert [line[0] for line in overview.body][:8] == [
+        name if name != "hflip" else "HFlip" for name in MNIST_ROWS
+    ]
+    by_set = {line[0]: line for line in overview.body}
+    members = [auroc(given["wgan"], "vflip", "critic", m) for m in range(5)]
+    assert by_set["vflip"][1:3] == (f"{np.mean(members):.1f}", "44.7")
+    assert by_set["vflip"][7:9] == ("-", "89.3")  # the VAE's rate was not evaluated there
+    assert by_set["HFlip"][1:4] == ("-", "41.5", "?")
+    # Ours alone, and only the VAE's: nothing stands under D.
+    assert by_set["adversarial_clipped"][1:7] == ("-",) * 6
+    assert by_set["adversarial_clipped"][7] != "-"
+    headings = [section.heading for section in found.sections[1:]]
+    assert headings == [
+        "MNIST, 5 x wgan: D",
+        "MNIST, 5 x wgan: Var(D)",
+        "MNIST, 5 x vae: Rate",
+        "MNIST, 5 x vae: log p(x)",
+        "MNIST, 5 x vae: WAIC",
+    ]
+
+
+def test_each_model_is_judged_as_if_it_were_alone():
+    vae, wgan = evaluation(), evaluation(model="wgan")
+    together = records_by_cell(table2.table([vae, wgan]))
+    alone = records_by_cell(table2.table([vae])) | records_by_cell(table2.table([wgan]))
+    assert together == alone
+    assert len(together) == len(MNIST_ROWS) * 5
+    critic = together["adversarial_unclipped", "critic"]
+    assert critic["auroc"] == pytest.approx(auroc(wgan, "adversarial_unclipped", "critic", 0))
+    assert critic["paper_auroc"] == 30.8
+    notes = table2.table([vae, wgan]).sections[0].notes
+    assert notes[0] == (
+        "adversarial_unclipped; adversarial_clipped: each model's is made against its own members."
+    )
+    departures = [note.split(":")[0] for note in notes[1:]]
+    assert set(departures) == {"Departs from the paper (vae)", "Departs from the paper (wgan)"}
+
+
+def test_only_a_further_configuration_of_a_model_goes_without_verdicts():
+    given = [
+        evaluation(),
+        evaluation(model="wgan"),
+        evaluation(range(3), model="wgan", critic_steps=1),
+    ]
+    found = table2.table(given)
+    further = [s for s in found.sections if "critic_steps" in s.heading]
+    assert further[0].heading == "MNIST, 3 x wgan; critic_steps 1 (not 5)"
+    assert further[0].header == ("OoD set", "D", "paper", "Var(D)", "paper")
+    assert further[0].text[1].startswith("No verdicts")
+    assert found.sections[-3:] == tuple(further)
+    assert found.text == table2.table(given[:2]).text
+
+
+def test_columns_of_one_name_say_of_which_model_they_are():
+    overview = table2.table([evaluation(), evaluation(model="glow")]).sections[0]
+    labels = ("Rate", "log p(x), vae", "log p(x), glow", "WAIC, vae", "WAIC, glow")
+    assert overview.header[1::3] == labels
+
+
+def test_training_sets_follow_one_another():
+    other = evaluation(train_dataset="fashion_mnist", sets=("hflip",))
+    found = table2.table([evaluation(), other, evaluation(model="wgan")])
+    tops = [section.heading for section in found.sections if section.level == 2]
+    assert tops == ["MNIST, 5 x vae, 5 x wgan", "fashion_mnist, 5 x vae"]
+
+
 def test_the_rule_comes_before_any_number():
     text = table2.table([evaluation()]).text
     positions = [text.index(f"{k}. {line}") for k, line in enumerate(verdicts.RULE, 1)]
@@ -241,7 +343,7 @@ def test_the_count_is_of_all_cells():
 
 def test_departures_stand_under_the_table():
     notes = table2.table([evaluation(range(3), train_samples=1)]).sections[0].notes
-    assert "Departs from the paper: num_members is 3; the paper: 5 (section 4)." in notes
+    assert "Departs from the paper (vae): num_members is 3; the paper: 5 (section 4)." in notes
     assert any("train_samples is 1; the paper: 16" in note for note in notes)
 
 

@@ -88,12 +88,17 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
 
 
 def differences(configuration: Configuration, base: Configuration) -> str:
-    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)"."""
+    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)"; the seed is none.
+
+    Of another model, those that both models have: the others follow from the model.
+    """
     theirs, ours = base.config, configuration.config
-    names = [
-        name for name in {**ours, **theirs} if name != "seed" and ours.get(name) != theirs.get(name)
+    is_same_model = configuration.model == base.model
+    names = dict.fromkeys((*ours, *theirs)) if is_same_model else [n for n in ours if n in theirs]
+    found = [] if is_same_model else [f"{configuration.model} (not {base.model})"]
+    found += [
+        f"{name} {ours.get(name)} (not {theirs.get(name)})"
+        for name in names
+        if name not in ("model", "seed") and ours.get(name) != theirs.get(name)
     ]
-    found = [f"{name} {ours.get(name)} (not {theirs.get(name)})" for name in names]
-    if configuration.model != base.model:
-        found.insert(0, f"{configuration.model} (not {base.model})")
     return ", ".join(found)

@@ -1,7 +1,8 @@
 """Table 2 of the paper: AUROC of every OoD set and score, ours beside the paper's, judged by rule.
 
-The first configuration of a training set is judged against the paper. Further ones, e.g. another
-beta, are shown beside the paper's numbers without verdicts, which are of other settings.
+Its columns are of several models. The first configuration of each model on a training set is judged
+against the paper, and all these make up one overview. Further ones, e.g. another beta, are shown
+beside the paper's numbers without verdicts, which are of other settings.
 """
 
 from __future__ import annotations
@@ -70,6 +71,45 @@ class Cell:
     verdict: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One configuration's cells.
+
+    Attributes:
+      configuration: what they are of.
+      base: the configuration that is judged, of the same model and training set; maybe this one.
+      cells: set by set.
+    """
+
+    configuration: Configuration
+    base: Configuration
+    cells: tuple[Cell, ...]
+
+    @property
+    def is_judged(self) -> bool:
+        return self.base is self.configuration
+
+    @property
+    def train_dataset(self) -> str:
+        return self.configuration.train_dataset
+
+    @property
+    def model(self) -> str:
+        return self.configuration.model
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """results.json of the evaluation shown."""
+        return self.configuration.first.document
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.score for cell in self.cells))
+
+    def of_score(self, score: str) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.cells if cell.score == score)
+
+
 def table(evaluations: Sequence[Evaluation]) -> TableDocument:
     """Table 2 from one or more evaluations.
 
@@ -77,18 +117,11 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
       UserError: a training set or model that Table 2 has no numbers for; evaluations that share
         members.
     """
-    groups = configurations.group(evaluations)
-    judged: dict[str, Configuration] = {}
+    panels = _panels(evaluations)
     sections: list[Section] = []
-    records: list[dict[str, Any]] = []
-    counts: collections.Counter[str] = collections.Counter()
-    for configuration in groups:
-        base = judged.setdefault(configuration.train_dataset, configuration)
-        cells = _cells(configuration, is_judged=base is configuration)
-        sections += _sections(configuration, base, cells)
-        for cell in cells:
-            records += _records(configuration, cell)
-            counts[cell.verdict] += 1
+    for train_dataset in dict.fromkeys(panel.train_dataset for panel in panels):
+        sections += _sections([p for p in panels if p.train_dataset == train_dataset])
+    counts = collections.Counter(cell.verdict for panel in panels for cell in panel.cells)
     del counts[""]
     return TableDocument(
         title="Table 2: AUROC of out-of-distribution detection",
@@ -102,8 +135,25 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
             f"{sum(counts.values())}. {_sentence(_count(counts))}",
         ),
         sections=tuple(sections),
-        records=tuple(records),
+        records=tuple(
+            record
+            for panel in panels
+            for cell in panel.cells
+            for record in _records(panel.configuration, cell)
+        ),
     )
+
+
+def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
+    """One a configuration; the first of each model on a training set is judged."""
+    judged: dict[tuple[str, str], Configuration] = {}
+    panels = []
+    for configuration in configurations.group(evaluations):
+        key = (configuration.train_dataset, configuration.model)
+        base = judged.setdefault(key, configuration)
+        cells = _cells(configuration, is_judged=base is configuration)
+        panels.append(Panel(configuration, base, tuple(cells)))
+    return panels
 
 
 def _sentence(text: str) -> str:
@@ -217,76 +267,136 @@ def _auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str, member: int | 
     return 100.0 * metrics.auroc(in_values, ood.values(score, member), direction)
 
 
-def _sections(
-    configuration: Configuration, base: Configuration, cells: Sequence[Cell]
-) -> list[Section]:
-    """The overview, then a table a score."""
-    document = configuration.first.document
-    heading = tables.heading(document)
-    is_judged = base is configuration
-    if not is_judged:
-        heading += f"; {configurations.differences(configuration, base)}"
-    by_score: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_score.setdefault(cell.score, []).append(cell)
-    labels = {score: results.score_label(document, score) for score in by_score}
-    shown = describe_members(configuration.first)
-    text = [
-        f"{_sentence(shown)} of {document['settings']['run_dir']}, "
-        f"{document['num_in']:,} in-distribution inputs."
-    ]
-    if is_judged:
-        counts = collections.Counter(cell.verdict for cell in cells if cell.verdict)
-        marks = ", ".join(f"{MARKS[name]} {name}" for name in (*verdicts.VERDICTS, NOT_EVALUATED))
-        text.append(f"{_sentence(_count(counts))} {_sentence(marks)}, - no number.")
-    else:
-        text.append("No verdicts: the paper's numbers are of other settings.")
-    deviations = paper.deviations(
-        configuration.model,
-        configuration.train_dataset,
-        configuration.config,
-        document["members"],
-        document["settings"]["num_examples"],
-    )
-    sections = [
-        Section(
-            heading,
-            tuple(text),
-            *_overview(document, by_score, labels, is_judged),
-            notes=tuple(f"Departs from the paper: {deviation}" for deviation in deviations),
-        )
-    ]
-    for score, column in by_score.items():
-        sections.append(
-            Section(
-                f"{heading}: {labels[score]}",
-                (),
-                *_score_table(configuration, column, is_judged),
-                notes=_interval_notes(column),
-                level=3,
-            )
-        )
+def _sections(panels: Sequence[Panel]) -> list[Section]:
+    """Of one training set: what is judged, in one overview, then each further configuration."""
+    judged = [panel for panel in panels if panel.is_judged]
+    sections = [_judged_overview(judged)]
+    sections += [_score_section(panel, score) for panel, score in _columns(judged)]
+    for panel in panels:
+        if not panel.is_judged:
+            sections.append(_further_overview(panel))
+            sections += [_score_section(panel, score) for score in panel.scores]
     return sections
 
 
+def _judged_overview(panels: Sequence[Panel]) -> Section:
+    document = panels[0].document
+    members = [f"{panel.document['members']} x {panel.model}" for panel in panels]
+    train_label = results.dataset_label(document, document["train_dataset"])
+    marks = ", ".join(f"{MARKS[name]} {name}" for name in (*verdicts.VERDICTS, NOT_EVALUATED))
+    counts = [_count(collections.Counter(c.verdict for c in panel.cells)) for panel in panels]
+    if len(panels) == 1:
+        counted = [_sentence(counts[0])]
+    else:
+        counted = [f"{panel.model}: {text}" for panel, text in zip(panels, counts, strict=True)]
+    return Section(
+        f"{train_label}, {', '.join(members)}",
+        (*map(_shown, panels), " ".join([*counted, f"{_sentence(marks)}, - no number."])),
+        *_overview(_columns(panels)),
+        notes=(*_attack_notes(panels), *(note for panel in panels for note in _departures(panel))),
+    )
+
+
+def _further_overview(panel: Panel) -> Section:
+    return Section(
+        _heading(panel),
+        (_shown(panel), "No verdicts: the paper's numbers are of other settings."),
+        *_overview(_columns([panel])),
+        notes=_departures(panel),
+    )
+
+
+def _score_section(panel: Panel, score: str) -> Section:
+    cells = panel.of_score(score)
+    return Section(
+        f"{_heading(panel)}: {results.score_label(panel.document, score)}",
+        (),
+        *_score_table(panel.configuration, cells, panel.is_judged),
+        notes=_interval_notes(cells),
+        level=3,
+    )
+
+
+def _heading(panel: Panel) -> str:
+    heading = tables.heading(panel.document)
+    if panel.is_judged:
+        return heading
+    return f"{heading}; {configurations.differences(panel.configuration, panel.base)}"
+
+
+def _shown(panel: Panel) -> str:
+    """Which members the numbers are of, one sentence."""
+    document = panel.document
+    return (
+        f"{_sentence(describe_members(panel.configuration.first))} of "
+        f"{document['settings']['run_dir']}, {document['num_in']:,} in-distribution inputs."
+    )
+
+
+def _departures(panel: Panel) -> tuple[str, ...]:
+    document = panel.document
+    deviations = paper.deviations(
+        panel.model,
+        panel.train_dataset,
+        panel.configuration.config,
+        document["members"],
+        document["settings"]["num_examples"],
+    )
+    return tuple(f"Departs from the paper ({panel.model}): {text}" for text in deviations)
+
+
+def _attack_notes(panels: Sequence[Panel]) -> tuple[str, ...]:
+    """Which rows of the overview are of another set for each model."""
+    models: dict[str, list[str]] = {}
+    for panel in panels:
+        for entry in panel.document["sets"]:
+            if entry["attack"]:
+                label = results.dataset_label(panel.document, entry["name"])
+                models.setdefault(label, []).append(panel.model)
+    labels = [label for label, found in models.items() if len(found) > 1]
+    if not labels:
+        return ()
+    return (f"{'; '.join(labels)}: each model's is made against its own members.",)
+
+
+def _columns(panels: Sequence[Panel]) -> list[tuple[Panel, str]]:
+    """The panels' scores, in the order of the paper's columns."""
+    order = list(dict.fromkeys(column for _, _, column in paper.results()))
+    columns = [(panel, score) for panel in panels for score in panel.scores]
+    return sorted(columns, key=lambda c: order.index(paper.columns(c[1], c[0].model)[0]))
+
+
 def _overview(
-    document: Mapping[str, Any],
-    by_score: Mapping[str, Sequence[Cell]],
-    labels: Mapping[str, str],
-    is_judged: bool,
+    columns: Sequence[tuple[Panel, str]],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Header and body: ours, the paper's and a mark for every score."""
+    """Header and body: ours, the paper's and, where judged, a mark for every score.
+
+    The rows are the paper's in its order, then those that only we have.
+    """
+    labels = [results.score_label(panel.document, score) for panel, score in columns]
     header = ["OoD set"]
-    for score in by_score:
-        header += [labels[score], "paper", *([""] if is_judged else [])]
+    for (panel, _), label in zip(columns, labels, strict=True):
+        name = label if labels.count(label) == 1 else f"{label}, {panel.model}"
+        header += [name, "paper", *([""] if panel.is_judged else [])]
+    cells = [{cell.ood_dataset: cell for cell in p.of_score(score)} for p, score in columns]
+    train_dataset = columns[0][0].train_dataset
+    theirs = dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset)
+    ours = dict.fromkeys(ood for column in cells for ood in column)
     body = []
-    for cells in zip(*by_score.values(), strict=True):
-        line = [results.dataset_label(document, cells[0].ood_dataset)]
-        for cell in cells:
+    for ood in [*(name for name in theirs if name in ours), *(n for n in ours if n not in theirs)]:
+        line = [_set_label([panel for panel, _ in columns], ood)]
+        for (panel, score), column in zip(columns, cells, strict=True):
+            cell = column.get(ood, Cell(ood, score, None, (), None, None, ""))
             line += [_percent(_auroc_of(cell.row)), _percent(cell.theirs)]
-            line += [MARKS[cell.verdict]] if is_judged else []
+            line += [MARKS[cell.verdict]] if panel.is_judged else []
         body.append(tuple(line))
     return tuple(header), tuple(body)
+
+
+def _set_label(panels: Sequence[Panel], name: str) -> str:
+    """As any of the panels calls it: not every evaluation knows of every set."""
+    labels = [results.dataset_label(panel.document, name) for panel in panels]
+    return next((label for label in labels if label != name), name)
 
 
 def _score_table(
