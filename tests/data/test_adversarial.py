@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 
-from tfp_genens.data.adversarial import fgsm, member_gradient, pgd, waic_gradient
+from tfp_genens.data.adversarial import fgsm, member_descent, member_gradient, pgd, waic_gradient
 
 
 def noise(seed=0, size=6):
@@ -27,6 +27,12 @@ def test_a_small_step_raises_the_chosen_members_log_prob(ensemble):
     for member in range(ensemble.num_members):
         attacked = fgsm(start, member_gradient(ensemble, member), 0.5)
         assert (ensemble.log_prob(attacked, member) > ensemble.log_prob(start, member)).all()
+
+
+def test_the_descent_lowers_what_the_attack_raises(ensemble):
+    start = noise()
+    lowered = fgsm(start, member_descent(ensemble), 0.5)
+    assert (ensemble.log_prob(lowered, 0) < ensemble.log_prob(start, 0)).all()
 
 
 def test_clipping_is_that_of_the_unclipped_step(ensemble):

@@ -50,6 +50,15 @@ def member_gradient(ensemble: Differentiable, member: int = 0) -> Gradient:
     return lambda values: ensemble.score_and_gradient(values, member)[1]
 
 
+def member_descent(ensemble: Differentiable) -> Gradient:
+    """Down the gradient of member 0's own score, as the authors' code "attacks" a WGAN's critic.
+
+    It makes noise look less normal still, so that even a poor detector finds it.
+    """
+    gradient = member_gradient(ensemble)
+    return lambda values: -gradient(values)
+
+
 def waic_gradient(ensemble: Differentiable) -> Gradient:
     """The gradient of the whole ensemble's WAIC, mean - variance (ddof 0) of the scores l_i.
 

@@ -360,6 +360,18 @@ OOD_SETS: dict[str, OodSet] = {
             gradient_at=adversarial.at_test_inputs,
             attacked_members=(0,),
         ),
+        _attack_set(
+            "adversarial_lowered_as_released",
+            "Adversarial, lowered",
+            adversarial.member_descent,
+            "Gaussian noise N(0, 1) moved one step of 0.3 of the range down the gradient that "
+            "member 0's score has at a test image, neither clipped, as the authors' code does it "
+            "to a WGAN: no attack, as it makes the noise less normal.",
+            noise_clipped=False,
+            result_clipped=False,
+            gradient_at=adversarial.at_test_inputs,
+            attacked_members=(0,),
+        ),
     )
 }
 
