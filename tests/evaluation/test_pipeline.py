@@ -323,6 +323,21 @@ def test_tensorflow_is_configured_before_anything_is_loaded(evaluate, monkeypatc
     assert done == ["configured", "evaluated"]
 
 
+def test_training_metrics_are_kept_beside_the_results(evaluate, tmp_path):
+    rows = "step,phase,loss\n50,train,3.5\n"
+    for member in (0, 2):
+        (tmp_path / f"run/member_{member}").mkdir(parents=True)
+        (tmp_path / f"run/member_{member}/metrics.csv").write_text(f"{rows}{member},train,1\n")
+    run_dir = str(tmp_path / "run")
+    evaluate(run_dir=run_dir, ood=("hflip",))
+    found = {path.name: path.read_text() for path in (tmp_path / "out/training").iterdir()}
+    assert found == {f"member_{m}.csv": f"{rows}{m},train,1\n" for m in (0, 2)}
+    # Another run into the same directory: nothing of the first one's members stays.
+    (tmp_path / "run/member_0/metrics.csv").unlink()
+    evaluate(run_dir=run_dir, ood=("hflip",))
+    assert [path.name for path in (tmp_path / "out/training").iterdir()] == ["member_2.csv"]
+
+
 def test_figures_are_drawn_although_a_set_is_missing(evaluate, tmp_path):
     with pytest.raises(UserError, match="--ood"):
         evaluate(figures=True, ood=("uniform", f"npz:{tmp_path}/absent.npz"))

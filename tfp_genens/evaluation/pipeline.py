@@ -3,6 +3,7 @@
 O/scores/, O/examples/            see `store`
 O/results.json, O/results.csv     one row an OoD set and score
 O/table.md                        the same for people
+O/training/member_I.csv           member I's metrics.csv, where training left one
 
 Figures are drawn from these files alone, see `reporting.figures`; nothing here knows of them.
 """
@@ -99,6 +100,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
     write_results(output_dir, document)
     _write_model_samples(ensemble, output_dir, config.seed)
+    _copy_training_metrics(config.run_dir, ensemble, output_dir / "training")
     return document
 
 
@@ -319,3 +321,16 @@ def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> Non
     store.write_arrays(
         results.examples_path(output_dir, results.MODEL_SAMPLES), {"samples": np.stack(samples)}
     )
+
+
+def _copy_training_metrics(run_dir: str, ensemble: Ensemble, directory: Path) -> None:
+    """Reports are made from an evaluation's files alone, and training curves belong in them."""
+    directory.mkdir(exist_ok=True)
+    for manifest in ensemble.manifests:
+        source = artifacts.member_dir(run_dir, manifest["member"]) / "metrics.csv"
+        target = directory / f"member_{manifest['member']}.csv"
+        if source.exists():
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(source.read_bytes())
+        else:
+            target.unlink(missing_ok=True)  # of an earlier evaluation

@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib
 
 from tfp_genens.files import atomic_path, make_directory, read_json, write_json
-from tfp_genens.reporting import evaluation_files, image_figures, score_figures
+from tfp_genens.reporting import evaluation_files, image_figures, score_figures, training_figures
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import STYLE, Page
 
@@ -26,6 +26,7 @@ FIGURES: dict[str, Callable[[Evaluation], Iterator[Page]]] = {
     "sets": image_figures.first_inputs,
     "reconstructions": image_figures.reconstructions,
     "model_samples": image_figures.model_samples,
+    "training": training_figures.training,
 }
 
 
