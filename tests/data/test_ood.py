@@ -22,6 +22,7 @@ NOISY = [
     "adversarial_unclipped_step",
     "adversarial_image_gradient_clipped",
     "adversarial_as_released",
+    "adversarial_lowered_as_released",
 ]
 ATTACKS = NOISY[3:]
 
@@ -238,6 +239,7 @@ def test_attacked_members_are_said():
         "adversarial_unclipped_step": (0,),
         "adversarial_image_gradient_clipped": (0,),
         "adversarial_as_released": (0,),
+        "adversarial_lowered_as_released": (0,),
     }
     assert all(OOD_SETS[n].attacked_members is None for n in OOD_SETS if n not in ATTACKS)
 
