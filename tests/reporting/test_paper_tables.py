@@ -373,6 +373,18 @@ def test_members_in_words(members, expected):
     assert configurations.describe_members(evaluation(members, sets=(), seed=1)) == expected
 
 
+def test_sets_made_against_members():
+    given = evaluation(sets=("hflip", "adversarial_clipped", "adversarial_waic_clipped"))
+    assert configurations.attacked_sets(given) == (
+        "adversarial_clipped",
+        "adversarial_waic_clipped",
+    )
+    # In older files stand the attacked members, not the attack.
+    for entry in given.document["sets"]:
+        del entry["attack"]
+    assert configurations.attacked_sets(given) == ("adversarial_clipped",)
+
+
 def test_runs_that_differ_in_their_seed_repeat_one_another():
     runs = [evaluation(seed=0), evaluation(seed=1)]
     (configuration,) = configurations.group(runs)

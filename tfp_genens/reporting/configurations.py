@@ -9,6 +9,7 @@ from typing import Any
 
 from tfp_genens.config import config_sha256
 from tfp_genens.errors import UserError
+from tfp_genens.evaluation import results
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.requirements import ARGUMENT
 
@@ -58,6 +59,16 @@ def describe_members(evaluation: Evaluation) -> str:
     else:
         text = "members " + ", ".join(map(str, numbers))
     return f"{text} of seed {manifests[0]['seed']}"
+
+
+def attacked_sets(evaluation: Evaluation) -> tuple[str, ...]:
+    """Labels of the OoD sets that were made against the evaluation's own members."""
+    return tuple(
+        results.dataset_label(evaluation.document, entry["name"])
+        for entry in evaluation.document["sets"]
+        # Evaluations of before the attacks were recorded have the members only.
+        if entry.get("attack") or entry["attacked_members"] is not None
+    )
 
 
 def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:

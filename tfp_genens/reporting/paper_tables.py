@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfp_genens.reporting import beta_table, erratum, member_table, table2
+from tfp_genens.reporting import beta_table, compare_table, erratum, member_table, table2
 from tfp_genens.reporting.documents import TableDocument
 from tfp_genens.reporting.evaluation_files import Evaluation
 
@@ -13,4 +13,5 @@ TABLES: dict[str, Callable[[Sequence[Evaluation]], TableDocument]] = {
     "members": member_table.table,
     "erratum": erratum.table,
     "beta": beta_table.table,
+    "compare": compare_table.table,
 }

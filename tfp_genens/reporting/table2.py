@@ -347,13 +347,9 @@ def _departures(panel: Panel) -> tuple[str, ...]:
 
 def _attack_notes(panels: Sequence[Panel]) -> tuple[str, ...]:
     """Which rows of the overview are of another set for each model."""
-    models: dict[str, list[str]] = {}
-    for panel in panels:
-        for entry in panel.document["sets"]:
-            if entry["attack"]:
-                label = results.dataset_label(panel.document, entry["name"])
-                models.setdefault(label, []).append(panel.model)
-    labels = [label for label, found in models.items() if len(found) > 1]
+    attacked = [configurations.attacked_sets(panel.configuration.first) for panel in panels]
+    counts = collections.Counter(label for labels in attacked for label in labels)
+    labels = [label for label, count in counts.items() if count > 1]
     if not labels:
         return ()
     return (f"{'; '.join(labels)}: each model's is made against its own members.",)
