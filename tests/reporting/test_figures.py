@@ -242,4 +242,5 @@ def test_registry_is_complete():
         "sets",
         "reconstructions",
         "model_samples",
+        "training",
     ]

@@ -40,6 +40,8 @@ _OUTPUT_LABELS = {
     "elbo": "ELBO",
     "rate": "Rate",
     "distortion": "Distortion",
+    "critic": "D",
+    "wasserstein_critic": "Wasserstein critic",
 }
 
 # Long, and of no use to a reader of results; they stay in the members' manifests.
@@ -100,7 +102,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
     write_results(output_dir, document)
     _write_model_samples(ensemble, output_dir, config.seed)
-    _copy_training_metrics(config.run_dir, ensemble, output_dir / "training")
+    _copy_training_metrics(config.run_dir, ensemble, output_dir)
     return document
 
 
@@ -323,12 +325,12 @@ def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> Non
     )
 
 
-def _copy_training_metrics(run_dir: str, ensemble: Ensemble, directory: Path) -> None:
+def _copy_training_metrics(run_dir: str, ensemble: Ensemble, output_dir: Path) -> None:
     """Reports are made from an evaluation's files alone, and training curves belong in them."""
-    directory.mkdir(exist_ok=True)
     for manifest in ensemble.manifests:
         source = artifacts.member_dir(run_dir, manifest["member"]) / "metrics.csv"
-        target = directory / f"member_{manifest['member']}.csv"
+        target = results.training_path(output_dir, manifest["member"])
+        target.parent.mkdir(exist_ok=True)
         if source.exists():
             with atomic_path(target) as temporary:
                 temporary.write_bytes(source.read_bytes())

@@ -3,6 +3,7 @@
 O/results.json            see README
 O/scores/NAME.parquet     scores of one set
 O/examples/NAME.npz       a few of its inputs
+O/training/member_I.csv   what training recorded of a member
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ def scores_path(output_dir: Path, name: str) -> Path:
 
 def examples_path(output_dir: Path, name: str) -> Path:
     return output_dir / "examples" / f"{name}.npz"
+
+
+def training_path(output_dir: Path, member: int) -> Path:
+    return output_dir / "training" / f"member_{member}.csv"
 
 
 def score_label(document: Mapping[str, Any], score: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tfp_genens.evaluation import tables
+from tfp_genens.evaluation import results, tables
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, OOD_STYLES, Page
@@ -70,9 +70,8 @@ def training(evaluation: Evaluation) -> Iterator[Page]:
 
 def _paths(evaluation: Evaluation) -> dict[int, Path]:
     """The members' metrics.csv, by member, as `evaluation.pipeline` keeps them."""
-    directory = evaluation.directory / "training"
     members = [manifest["member"] for manifest in evaluation.document["manifests"]]
-    paths = {member: directory / f"member_{member}.csv" for member in members}
+    paths = {member: results.training_path(evaluation.directory, member) for member in members}
     return {member: path for member, path in paths.items() if path.exists()}
 
 
