@@ -241,13 +241,16 @@ class EvaluateConfig(Config):
 class ReportConfig(Config):
     """`python -m tfp_genens.report`."""
 
-    evaluation_dir: tuple[str, ...] = option(help="one or more directories that evaluate wrote")
     output: str = option(
         help="the file to write: .html; .md, .csv or .html (all three are) with --table; .png with "
         "--figure"
     )
+    evaluation_dir: tuple[str, ...] = option(
+        (), "one or more directories that evaluate wrote; none with --figure=2, which trains a toy"
+    )
     table: str | None = option(None, "write this table of the paper instead, e.g. 2")
     figure: str | None = option(None, "draw this figure of the paper instead, e.g. 3")
+    seed: int | None = option(None, "seed of what --figure=2 trains; default: 0", minimum=0)
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:
