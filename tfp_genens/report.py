@@ -21,7 +21,7 @@ def toy_figure(seed: int) -> MeasuredFigure:
     from tfp_genens.runtime import configure_tensorflow
     from tfp_genens.toy import experiment
 
-    configure_tensorflow()
+    configure_tensorflow(num_threads=1)  # Networks as small as these lose time to more.
     toy = experiment.run(experiment.ToySettings(), seed)
     return from_paper.MeasuredFigure(
         toy_figure.figure(toy), toy_figure.sections(toy), toy_figure.records(toy)
