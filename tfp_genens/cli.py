@@ -96,7 +96,7 @@ def usage(description: str, classes: Sequence[type[Config]]) -> str:
             text = field.metadata["help"]
             if field.default is dataclasses.MISSING:
                 text += " (required)"
-            elif field.default is not None:
+            elif field.default not in (None, ()):
                 text += f" (default: {field.default})"
             if field.metadata["choices"]:
                 text = f"{text} [{'|'.join(field.metadata['choices'])}]"
