@@ -160,21 +160,21 @@ flags_in() { # files...: without comments and blank lines
   sed -e '/^[[:space:]]*#/d' -e '/^[[:space:]]*$/d' /dev/null "$@"
 }
 
-with_overlay() { # experiment[+overlay...]: the same with --overlay
+with_overlay() { # experiment[+overlay...]: the same with --overlay, where it is not there yet
   local own=${1#"${1%%+*}"}
-  echo "${1%%+*}${overlay:++$overlay}$own"
+  case $own+ in *"+$overlay+"*) echo "$1" ;; *) echo "${1%%+*}${overlay:++$overlay}$own" ;; esac
 }
 
 # Sets run, flagfiles, flags, evaluation_flagfiles, evaluation_flags, model, num_members, train_steps.
 plan() { # experiment[+overlay...], without --overlay
-  local file parts own
+  local file parts part finetune_steps
   run=$RUNS/$(with_overlay "$1")
   IFS=+ read -ra parts <<<"${run##*/}"
   flagfiles=("${parts[@]/#/flags/}")
   flagfiles=("${flagfiles[@]/%/.cfg}")
   evaluation_flagfiles=""
-  case $1 in *+*) own=$1.cfg ;; *) own="" ;; esac
-  for file in "${flagfiles[@]#flags/}" $own; do
+  for file in "${flagfiles[@]#flags/}" "${parts[@]/#/${parts[0]}+}"; do
+    file=${file%.cfg}.cfg
     if [ -f "flags/evaluate/$file" ]; then evaluation_flagfiles+=" flags/evaluate/$file"; fi
   done
   flags=$(flags_in "${flagfiles[@]}")
@@ -182,8 +182,16 @@ plan() { # experiment[+overlay...], without --overlay
   evaluation_flags=$(flags_in $evaluation_flagfiles)
   model=$(value_of model)
   num_members=$(whole_number num_members)
-  train_steps=$(whole_number train_steps)
+  finetune_steps=$(value_of finetune_steps)
+  train_steps=$(($(whole_number train_steps) + ${finetune_steps:-0}))
+  for part in "${parts[@]:1}"; do
+    if is_in "${part%%_*}" "$(families)" && [ "${part%%_*}" != "$model" ]; then
+      fail "$1: expected no overlay of --model=${part%%_*} for an experiment of --model=$model, got $part"
+    fi
+  done
 }
+
+families() { sed -n 's/^--model=//p' flags/*.cfg | sort -u | tr '\n' ' '; }
 
 value_of() { # flag: the last that the flagfiles give
   sed -n "s/^--$1=//p" <<<"$flags" | tail -n 1
@@ -459,17 +467,19 @@ evaluation_of() { # experiment[+overlay...]
 }
 
 expand() { # text: with @EXPERIMENT replaced
-  local text=$1
-  while [[ $text =~ @([A-Za-z0-9_.+]+) ]]; do
-    text=${text/"${BASH_REMATCH[0]}"/$(evaluation_of "${BASH_REMATCH[1]}")}
+  local rest=$1 expanded=""
+  while [[ $rest =~ ^([^@]*)@([A-Za-z0-9_.+]+)(.*)$ ]]; do
+    rest=${BASH_REMATCH[3]}
+    expanded+=${BASH_REMATCH[1]}$(evaluation_of "${BASH_REMATCH[2]}")
   done
-  echo "$text"
+  echo "$expanded$rest"
 }
 
-report_line_key() { # line: of a suite, and of the evaluations that it names
+report_line_key() { # line: of a suite, the evaluations that it names, and the code that reports
   local spec
   {
     echo "$1"
+    cat tfp_genens/reporting/* tfp_genens/evaluation/* 2>/dev/null || true
     while read -r spec; do
       cat "$(evaluation_of "${spec#@}")/results.json" 2>/dev/null || true
     done < <(grep -oE '@[A-Za-z0-9_.+]+' <<<"$1")

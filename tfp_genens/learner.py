@@ -27,12 +27,15 @@ class Phase:
       metrics: names of what `step` returns; "loss" must be among them.
       step: (step within the phase, int64 []; stateless seed, int32 [2]; batches) -> scalars. Runs
         inside a tf.function; updates the learner's variables.
+      validation: those of the learner's validation scalars that tell something in this phase;
+        None: all.
     """
 
     name: str
     num_steps: int
     metrics: tuple[str, ...]
     step: Callable[[tf.Tensor, tf.Tensor, Batches], Mapping[str, tf.Tensor]]
+    validation: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

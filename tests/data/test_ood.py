@@ -253,13 +253,18 @@ def test_only_attacks_need_an_ensemble(context):
 
 
 def test_an_attack_needs_a_gradient_and_one_on_waic_that_of_log_prob(context, ensemble):
+    assert all(row.suits(ensemble) for row in OOD_SETS.values())
     ensemble.attacked_score = "critic"
+    assert [n for n, row in OOD_SETS.items() if not row.suits(ensemble)] == [
+        "adversarial_waic_clipped"
+    ]
     assert len(values_of("adversarial_clipped", context)) == 230
     with pytest.raises(
         UserError, match="the gradient of log_prob; got one that offers that of cri"
     ):
         open_ood("adversarial_waic_clipped", context)
     ensemble.attacked_score = None
+    assert [n for n, row in OOD_SETS.items() if not row.suits(ensemble)] == ATTACKS
     with pytest.raises(
         UserError, match="the gradient of a score; got one that offers that of none"
     ):

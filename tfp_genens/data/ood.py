@@ -59,6 +59,7 @@ class OodSet:
         in-distribution test inputs; empty for all others. It stands for the inputs where making
         them only to compare them would cost as much as scoring them, so it must hold everything
         else that `build` was given.
+      attacked_score: the member score that an attack is on; None: whichever has a gradient.
     """
 
     name: str
@@ -67,6 +68,16 @@ class OodSet:
     description: str
     attacked_members: tuple[int, ...] | None = None
     attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    attacked_score: str | None = None
+
+    def suits(self, ensemble: Differentiable) -> bool:
+        """Whether the members offer the gradient that an attack needs; other sets suit all."""
+        if not self.attack:
+            return True
+        return ensemble.attacked_score is not None and self.attacked_score in (
+            None,
+            ensemble.attacked_score,
+        )
 
 
 def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
@@ -156,21 +167,20 @@ def _attack_set(
     eps: float = adversarial.PAPER_EPS,
     step_size: float = adversarial.PAPER_EPS,
     attacked_members: tuple[int, ...] | None = None,
-    score: str | None = None,
+    attacked_score: str | None = None,
 ) -> OodSet:
     """Gaussian noise after `steps` sign steps up a gradient.
 
     Where `noise_clipped`, it begins as the set "gaussian"; where `result_clipped`, it ends within
-    the valid range. `eps` and `step_size` are fractions of the range. `score` is the member score
-    that it must be; None: whichever the model offers.
+    the valid range. `eps` and `step_size` are fractions of the range.
     """
 
     def build(context: OodContext) -> Source:
         ensemble = context.ensemble
         if ensemble is None:
             raise ValueError(f"`context.ensemble` must be given for {name}; got None.")
-        if ensemble.attacked_score is None or score not in (None, ensemble.attacked_score):
-            expected = f"a model that offers the gradient of {score or 'a score'}"
+        if not row.suits(ensemble):
+            expected = f"a model that offers the gradient of {attacked_score or 'a score'}"
             got = f"one that offers that of {ensemble.attacked_score or 'none'}"
             raise UserError(f"{ARGUMENT}={name}", expected, got)
         shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
@@ -206,7 +216,8 @@ def _attack_set(
         "eps": eps,
         "step_size": step_size,
     }
-    return OodSet(name, label, build, description, attacked_members, settings)
+    row = OodSet(name, label, build, description, attacked_members, settings, attacked_score)
+    return row
 
 
 def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
@@ -326,7 +337,7 @@ OOD_SETS: dict[str, OodSet] = {
             "ensemble's WAIC, then clipped to the valid range.",
             noise_clipped=True,
             result_clipped=True,
-            score="log_prob",
+            attacked_score="log_prob",
         ),
         _attack_set(
             "adversarial_unclipped_step",
@@ -354,7 +365,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, as released",
             adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient that member "
-            "0's score has at a test image, neither clipped, as the authors' code does it.",
+            "0's score has at a test image, neither clipped, as the authors' code does to a VAE.",
             noise_clipped=False,
             result_clipped=False,
             gradient_at=adversarial.at_test_inputs,

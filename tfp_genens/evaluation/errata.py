@@ -18,9 +18,6 @@ from tfp_genens.evaluation import results, rows
 from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES, combine
 
-PAPER_ADVERSARIAL = "adversarial_unclipped"
-"""The OoD set that the paper's numbers for "Adversarial" are filed under (`evaluation.paper`)."""
-
 PAPER_ROUNDING = 0.05
 """The paper's AUROCs are rounded to 0.1 points, so each is known to half of that."""
 

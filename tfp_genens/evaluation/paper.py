@@ -13,6 +13,9 @@ from collections.abc import Collection, Mapping
 from importlib import resources
 from typing import Any
 
+ADVERSARIAL = "adversarial_unclipped"
+"""The OoD set that the paper's numbers for "Adversarial" are filed under."""
+
 # The columns of Tables 2 and 3 that a score of ours belongs to: (model, score) -> columns; the
 # model None stands for any. Table 3 calls the single likelihood model "Single IWAE".
 _COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {

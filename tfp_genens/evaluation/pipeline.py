@@ -60,7 +60,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     artifacts.git_commit()  # of the code as it starts, whatever is edited while it scores
     output_dir = make_directory(config.output_dir, "--output_dir")
     ensemble = Ensemble.load(config.run_dir, member_numbers(config.members))
-    in_spec, ood_names = _sets(config, ensemble.train_dataset)
+    in_spec, ood_names = _sets(config, ensemble)
     source = take(
         open_source(
             in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
@@ -183,8 +183,9 @@ class _Scorer:
         return scored
 
 
-def _sets(config: EvaluateConfig, train_dataset: str) -> tuple[str, tuple[str, ...]]:
-    """The in-distribution SPEC and the names of the OoD sets."""
+def _sets(config: EvaluateConfig, ensemble: Ensemble) -> tuple[str, tuple[str, ...]]:
+    """The in-distribution SPEC and the names of the OoD sets: as asked, or all that suit."""
+    train_dataset = ensemble.train_dataset
     registered = DATASETS.get(train_dataset)
     in_spec = config.in_distribution or (registered.test if registered else None)
     if in_spec is None:
@@ -193,7 +194,11 @@ def _sets(config: EvaluateConfig, train_dataset: str) -> tuple[str, tuple[str, .
             f"a SPEC, because {train_dataset} has no registered test split",
             "nothing",
         )
-    names = config.ood or (registered.ood if registered else ())
+    names = config.ood or tuple(
+        name
+        for name in (registered.ood if registered else ())
+        if ood_sets.OOD_SETS[name].suits(ensemble)
+    )
     if not names:
         raise UserError(
             "--ood",

@@ -108,7 +108,7 @@ def of_one_ensemble(
     Where a set attacks members, those stay in every ensemble, and the others are left out in turn.
     Without the attacked member, the set would be another: noise made against a model that is not
     judged. So the interval takes the attacked member as given, and is too narrow by what another
-    one would change.
+    one would change; that one member fewer is left out takes some percent more.
 
     Args:
       in_members: float64 [num_members, num_in], the output that the score combines.

@@ -26,6 +26,8 @@ def unscaled(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
     return low + (high - low) * x
 
 
-def clipped(x: tf.Tensor) -> tf.Tensor:
-    """Scaled inputs, those more than RANGE_TOLERANCE outside [0, 1] moved there."""
+def clipped(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
+    """Scaled inputs; where there is a valid range, none more than RANGE_TOLERANCE outside it."""
+    if input_spec.value_range is None:
+        return x
     return tf.clip_by_value(x, -RANGE_TOLERANCE, 1.0 + RANGE_TOLERANCE)

@@ -164,7 +164,7 @@ class FrozenVae(tf.Module):
         x = pixels.scaled(inputs, self._input_spec)
         if self._input_spec.value_range is None:
             return x, tf.zeros(tf.shape(x)[:1], tf.float64)
-        clipped = pixels.clipped(x)
+        clipped = pixels.clipped(x, self._input_spec)
         beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
         penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
         if binarize:

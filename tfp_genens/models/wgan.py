@@ -176,7 +176,7 @@ class FrozenWgan(tf.Module):
         self._input_spec = input_spec
 
     def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
-        return pixels.clipped(pixels.scaled(inputs, self._input_spec))
+        return pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
 
     @tf.function
     def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -212,6 +212,7 @@ class FrozenWgan(tf.Module):
         return {"inputs": pixels.unscaled(x, self._input_spec)}
 
 
+# D is the paper's name for the critic after fine-tuning: the networks' `discriminator`.
 OUTPUTS = {
     "critic": OutputSpec("logits", HIGHER_IS_NORMAL),
     "wasserstein_critic": OutputSpec("1", HIGHER_IS_NORMAL),
@@ -261,8 +262,20 @@ class WganLearner(Learner):
         config = self._config
         adversarial = ("loss", "wasserstein", "penalty", "generator_loss")
         return [
-            Phase("adversarial", config.train_steps, adversarial, self._adversarial_step),
-            Phase("finetune", config.finetune_steps, ("loss", "accuracy"), self._finetune_step),
+            Phase(
+                "adversarial",
+                config.train_steps,
+                adversarial,
+                self._adversarial_step,
+                validation=("wasserstein",),
+            ),
+            Phase(
+                "finetune",
+                config.finetune_steps,
+                ("loss", "accuracy"),
+                self._finetune_step,
+                validation=("cross_entropy", "accuracy"),
+            ),
         ]
 
     def _adversarial_step(

@@ -195,7 +195,7 @@ def _fixed(c: _Comparison) -> Judgement:
         f'Re-training with beta {c.low.beta:g} "fixes the OoD detection model"',
         f"on {c.label(c.pair)}, AUROC of {', '.join(_score(c, s) for s in scores)} each rises from "
         f"beta {c.high.beta:g} to {c.low.beta:g} by so much that the 95 % intervals over inputs "
-        "do not overlap",
+        "do not overlap (other members might move it further)",
         f"{'; '.join(parts)} (beyond the intervals).",
         _verdict(c.change(c.pair, score) == 1 for score in scores),
     )

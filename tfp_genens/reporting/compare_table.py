@@ -219,8 +219,8 @@ def _flag_text(lines: Sequence[Line]) -> str:
         )
     return (
         "Of an evaluation with one member, ↑ and ↓ mark a single-model AUROC above or below the "
-        "95 % t prediction interval for one more member of the base: a difference that is more "
-        "than the luck of a training run. Without any effect about one cell in twenty would be "
+        "95 % t prediction interval for one more, independent member of the base. Without any "
+        "effect about one cell in twenty would be "
         f"marked, and cells of one member go together; here {flags[ABOVE] + flags[BELOW]} of "
         f"{num_held} are. Near 0 and 100 AUROC is skewed and the interval too narrow. Scores of "
         "an ensemble are not marked, nor sets that attack one member, of which the base has one "

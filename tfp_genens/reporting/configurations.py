@@ -61,13 +61,18 @@ def describe_members(evaluation: Evaluation) -> str:
     return f"{text} of seed {manifests[0]['seed']}"
 
 
+def is_attack(entry: Mapping[str, Any]) -> bool:
+    """Whether a set of results.json was made against the evaluation's own members."""
+    # Evaluations of before the attacks were recorded have the members only.
+    return bool(entry.get("attack")) or entry["attacked_members"] is not None
+
+
 def attacked_sets(evaluation: Evaluation) -> tuple[str, ...]:
     """Labels of the OoD sets that were made against the evaluation's own members."""
     return tuple(
         results.dataset_label(evaluation.document, entry["name"])
         for entry in evaluation.document["sets"]
-        # Evaluations of before the attacks were recorded have the members only.
-        if entry.get("attack") or entry["attacked_members"] is not None
+        if is_attack(entry)
     )
 
 

@@ -161,7 +161,7 @@ def write(document: TableDocument, output: str) -> None:
     stem = output_stem(output)
     texts = {suffix: to_text(document) for suffix, to_text in FORMATS.items()}
     for suffix, text in texts.items():
-        path = stem.with_suffix(suffix)
+        path = stem.with_name(stem.name + suffix)
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(path)

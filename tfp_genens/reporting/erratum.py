@@ -12,7 +12,7 @@ from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 
 SCORES = ("log_prob", "waic")
-FLAGFILE = "flags/evaluate/as_released.cfg"
+FLAGFILE = "flags/evaluate/vae_mnist+as_released.cfg"
 
 _TEXT = (
     "The authors' released code departs from the paper in how it evaluates. Here the same members "
@@ -29,7 +29,7 @@ _TEXT = (
 
 MISTAKE, RIGHT = "mistake", "right"  # what a cell of the paper's is nearer to
 
-# preset, OoD set -> score -> AUROC; the column Adversarial is under errata.PAPER_ADVERSARIAL
+# preset, OoD set -> score -> AUROC; the column Adversarial is under paper.ADVERSARIAL
 _Cells = Mapping[tuple[str, str], Mapping[str, Auroc]]
 
 # preset, set, judged by all members or by the attacked ones -> score -> AUROC
@@ -70,17 +70,15 @@ def _evaluation(evaluation: Evaluation) -> tuple[list[Section], list[Mapping[str
     }
     judge = _judge(evaluation)
     columns = [
-        name
-        for name in _paper_sets(evaluation)
-        if name in sets and name != errata.PAPER_ADVERSARIAL
+        name for name in _paper_sets(evaluation) if name in sets and name != paper.ADVERSARIAL
     ]
     cells: dict[tuple[str, str], Mapping[str, Auroc]] = {}
     for preset in errata.PRESETS.values():
         for name in columns:
             cells[preset.name, name] = judge(preset, sets[name], None)
         found = judge(preset, sets[preset.attack], attacked[preset.attack])
-        cells[preset.name, errata.PAPER_ADVERSARIAL] = found
-    columns.append(errata.PAPER_ADVERSARIAL)
+        cells[preset.name, paper.ADVERSARIAL] = found
+    columns.append(paper.ADVERSARIAL)
 
     heading = f"{tables.heading(evaluation.document)}: {evaluation.directory}"
     members = evaluation.document["members"]
@@ -169,7 +167,7 @@ def _paper_value(evaluation: Evaluation, name: str, score: str) -> float | None:
 
 
 def _set_label(evaluation: Evaluation, name: str) -> str:
-    if name == errata.PAPER_ADVERSARIAL:
+    if name == paper.ADVERSARIAL:
         return "Adversarial"  # of whatever form
     return results.dataset_label(evaluation.document, name)
 
@@ -343,7 +341,7 @@ def _preset_records(
         for name in columns:
             papers = _paper_value(evaluation, name, score)
             for preset in errata.PRESETS.values():
-                is_attack = name == errata.PAPER_ADVERSARIAL
+                is_attack = name == paper.ADVERSARIAL
                 records.append(
                     _record(
                         evaluation,

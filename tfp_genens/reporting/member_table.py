@@ -70,7 +70,11 @@ def member_scores(configuration: Configuration) -> MemberScores:
         if all(ood.name in {other.name for other in e.ood} for e in evaluations[1:])
     ]
     sets = evaluations[0].document["sets"]
-    attacks = tuple(entry["name"] for entry in sets if entry["attack"] and entry["name"] in names)
+    attacks = tuple(
+        entry["name"]
+        for entry in sets
+        if entry["name"] in names and configurations.is_attack(entry)
+    )
     if set(names) == set(attacks):
         raise UserError(
             ARGUMENT,

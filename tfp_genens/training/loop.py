@@ -144,7 +144,7 @@ class TrainingLoop:
                 bar.update(count)
                 pace.update(count, secs, self._num_steps - step)
                 if step == stop_at:
-                    self._record(phase.name, step, sums, metrics, events, bar)
+                    self._record(phase, step, sums, metrics, events, bar)
                     sums = _Sums(phase.metrics)
                 due = time.monotonic() - saved_at >= self._checkpoint_secs
                 if due or stop.signum is not None or step == self._num_steps:
@@ -211,20 +211,21 @@ class TrainingLoop:
     def _validate(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(self._learner.validate(self._validation, seed))
 
-    def _record(self, phase_name, step, sums, metrics, events, bar) -> None:
+    def _record(self, phase, step, sums, metrics, events, bar) -> None:
         values = sums.means()
         row = dict(values)
         if step % VALIDATE_EVERY == 0 or step == self._num_steps:
             seed = tf.random.experimental.stateless_fold_in(self._seed, -step - 1)
             validation = self._validate(seed)
-            row |= {f"validation_{k}": float(v) for k, v in validation.items()}
+            shown = validation if phase.validation is None else phase.validation
+            row |= {f"validation_{name}": float(validation[name]) for name in shown}
             images = self._learner.summary_images(self._validation[:NUM_IMAGES], seed)
             events.images(step, images)
         events.scalars(step, row)
         metrics.write(
             {
                 "step": step,
-                "phase": phase_name,
+                "phase": phase.name,
                 **row,
                 "steps_per_sec": round(sums.count / max(sums.secs, 1e-9), 3),
                 "wall_secs": round(float(self._state.wall_secs.numpy()), 2),
