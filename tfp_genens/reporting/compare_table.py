@@ -27,10 +27,9 @@ from tfp_genens.reporting.requirements import ARGUMENT
 BASE = "base"
 ABOVE, BELOW, WITHIN = "above", "below", "within"
 MARKS = {ABOVE: " ↑", BELOW: " ↓", WITHIN: "", None: ""}
+
+
 # Settings of `evaluate` that change which inputs there are.
-INPUT_SETTINGS = ("in_distribution", "num_examples", "seed")
-
-
 @dataclasses.dataclass(frozen=True)
 class Column:
     """One evaluation and what the tables call it: BASE, or its differences from the base."""
@@ -264,7 +263,7 @@ def _described(column: Column) -> str:
 def _cautions(columns: Sequence[Column]) -> list[str]:
     """What else differs between the columns and may move the numbers."""
     found = []
-    for name in INPUT_SETTINGS:
+    for name in configurations.INPUT_SETTINGS:
         values = [column.document["settings"].get(name) for column in columns]
         if any(value != values[0] for value in values):
             each = ", ".join(f"{v} ({c.name})" for v, c in zip(values, columns, strict=True))

@@ -13,6 +13,14 @@ from tfp_genens.evaluation import results
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.requirements import ARGUMENT
 
+INPUT_SETTINGS = ("in_distribution", "num_examples", "seed")
+"""Settings of evaluate that decide which inputs are judged."""
+
+
+def same_inputs(one: Evaluation, other: Evaluation) -> bool:
+    settings = one.document["settings"], other.document["settings"]
+    return all(settings[0].get(name) == settings[1].get(name) for name in INPUT_SETTINGS)
+
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:

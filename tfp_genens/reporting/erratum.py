@@ -109,6 +109,10 @@ def _check(evaluation: Evaluation) -> None:
     if train_dataset not in paper.train_datasets():
         expected = f"models trained on one of {', '.join(sorted(paper.train_datasets()))}"
         raise UserError(argument, expected, f"{evaluation.directory} with {train_dataset}")
+    model = evaluation.document["model"]
+    if model != "vae":
+        expected = "evaluations of VAEs, whose mistakes these are"
+        raise UserError(argument, expected, f"{evaluation.directory} of {model}")
     there = {ood_set.name for ood_set in evaluation.ood}
     lacking = [form.name for form in errata.ATTACK_FORMS if form.name not in there]
     if lacking:

@@ -41,7 +41,8 @@ INTERVALS = (
     "ensemble score. For single-model scores it is the t prediction interval from all members of "
     "the configuration. For ensemble scores it is the t prediction interval from disjoint "
     "ensembles where three or more are given, and otherwise a delete-one jackknife over the "
-    "members of the ensemble shown, widened for the draw, which is rough with five members. Where "
+    "members of the ensemble shown, widened for the draw, which with five members is wide and only "
+    "nominally of 95 %. Where "
     "a set attacks one member, a single-model score has one value an ensemble, and the jackknife "
     "always keeps the attacked member. It needs three values; with fewer, and where the paper has "
     "no number, there is none.",
@@ -218,8 +219,8 @@ def interval_over_ensembles(
     """For one repetition of a cell, see `repetition`; from the score files of the members.
 
     Args:
-      configuration: evaluations of disjoint members; further ensembles count where they have as
-        many members as the first.
+      configuration: evaluations of disjoint members; further ensembles count where they were
+        judged on the same inputs and have as many members as the first.
       ood_dataset: a set that the first evaluation has.
       score: a member's or an ensemble's.
 
@@ -230,7 +231,7 @@ def interval_over_ensembles(
         (evaluation, ood)
         for evaluation in configuration.evaluations
         for ood in evaluation.ood
-        if ood.name == ood_dataset
+        if ood.name == ood_dataset and configurations.same_inputs(evaluation, configuration.first)
     ]
     first, first_ood = pairs[0]
     if score in first.in_distribution.scores.member_scores:
