@@ -20,7 +20,8 @@ def outputs(seed, num_members=4, num=60, shift=0.0):
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=num)
     return {
-        name: shared + rng.normal(size=(num_members, num)) - shift for name in ("log_prob", "rate")
+        name: shared + rng.normal(size=(num_members, num)) - shift
+        for name in ("log_prob", "rate", "critic")
     }
 
 

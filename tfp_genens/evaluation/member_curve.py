@@ -15,7 +15,7 @@ from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
 from tfp_genens.scoring.combine import EnsembleScore, available_scores
 from tfp_genens.spec import HIGHER_IS_NORMAL
 
-SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean")
+SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var")
 MAX_SUBSETS = 300
 _MAX_VALUES = 1 << 21  # member scores held at once: 16 MB
 

@@ -16,9 +16,8 @@ from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.requirements import ARGUMENT
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES
+from tfp_genens.scoring.combine import DECISION_SCORES, ENSEMBLE_SCORES
 
-SHOWN = "waic"
 ENSEMBLE_SIZE = 5  # the paper's, section 4
 FIRST = "first"
 
@@ -137,8 +136,8 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
             "range is of these members, not an interval for others. Sizes with more than "
             f"{MAX_SUBSETS} subsets are judged on {MAX_SUBSETS} drawn ones.",
             "With one member the variance is 0 everywhere: WAIC is then that member's log p(x), "
-            "and the variance alone tells nothing (AUROC 50). The CSV file also has the mean and "
-            "the variance of log p(x), and the mean rate.",
+            "and a variance alone tells nothing (AUROC 50). The CSV file also has means and "
+            "variances over members.",
         ),
         sections=tuple(sections),
         records=tuple(records),
@@ -148,7 +147,7 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
 def _sections(joined: MemberScores, points: Sequence[Point]) -> list[Section]:
     document = joined.configuration.first.document
     scores = list(dict.fromkeys(point.score for point in points))
-    shown = SHOWN if SHOWN in scores else scores[0]
+    shown = next((score for score in DECISION_SCORES if score in scores), scores[0])
     label = results.score_label(document, shown)
     dataset = results.dataset_label(document, joined.configuration.train_dataset)
     heading = f"{dataset}, {joined.configuration.model}: {label} by number of members"
