@@ -89,15 +89,21 @@ def _cell(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> C
         members = f"{min(row['auroc_members']):.1f} to {max(row['auroc_members']):.1f}"
     return Cell(
         ours=f"{row[metric]:.1f}",
-        interval=_interval(row, metric),
+        interval=interval(row[f"{metric}_low"], row[f"{metric}_high"]),
         members=members,
         paper="" if theirs is None else f"{theirs:.1f}",
         difference="" if theirs is None else f"{row[metric] - theirs:+.1f}",
     )
 
 
-def _interval(row: Mapping[str, Any], metric: str) -> str:
-    return f"[{row[f'{metric}_low']:.1f}, {row[f'{metric}_high']:.1f}]"
+def interval(low: float, high: float) -> str:
+    """E.g. "[97.6, 98.3]"."""
+    return f"[{low:.1f}, {high:.1f}]"
+
+
+def auroc_text(row: Mapping[str, Any]) -> str:
+    """A row's AUROC and its interval, e.g. "98.0 [97.6, 98.3]"."""
+    return f"{row['auroc']:.1f} {interval(row['auroc_low'], row['auroc_high'])}"
 
 
 def metric_markdown(table: MetricTable) -> str:
@@ -176,10 +182,7 @@ def every_score_table(document: Mapping[str, Any]) -> tuple[list[str], list[list
     body = [
         [
             results.score_label(document, score),
-            *(
-                f"{rows[name, score]['auroc']:.1f} {_interval(rows[name, score], 'auroc')}"
-                for name in ood_datasets
-            ),
+            *(auroc_text(rows[name, score]) for name in ood_datasets),
         ]
         for score in scores
     ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
+from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.reporting.beta_runs import Run, common_sets
 from tfp_genens.reporting.counterparts import counterpart
@@ -99,7 +99,7 @@ def _similar_distortion(c: _Comparison) -> Judgement:
         f"Mean distortion at beta {c.high.beta:g} is {means[0]:.1f} nats on "
         f"{c.label(IN_DISTRIBUTION)} and {means[1]:.1f} on {c.label(c.pair)}, "
         f"{distances[0]:.2f} standard deviations apart ({distances[1]:.2f} at beta "
-        f"{c.low.beta:g}); its AUROC is {_auroc(row)}.",
+        f"{c.low.beta:g}); its AUROC is {tables.auroc_text(row)}.",
         _verdict([distances[0] < MAX_DISTANCE]),
     )
 
@@ -125,7 +125,7 @@ def _not_discriminative(c: _Comparison) -> Judgement:
         f'"log p(x) was not very discriminative when classifying OoD MNIST" (beta {c.high.beta:g})',
         f"AUROC below {GOOD_AUROC:.0f}",
         f"AUROC of {_score(c, 'log_prob')} on {c.label(c.pair)} at beta {c.high.beta:g} is "
-        f"{_auroc(row)}.",
+        f"{tables.auroc_text(row)}.",
         _verdict([row["auroc"] < GOOD_AUROC]),
     )
 
@@ -175,7 +175,8 @@ def _rate_beats_distortion(c: _Comparison) -> Judgement:
         f'distortion" (beta {c.low.beta:g})',
         "AUROC of the rate is above that of the distortion on every OoD set",
         f"At beta {c.low.beta:g} it is on {len(better)} of {len(rows)} sets; on {c.label(c.pair)} "
-        f"{_auroc(rate)} for the rate and {_auroc(distortion)} for the distortion.",
+        f"{tables.auroc_text(rate)} for the rate and {tables.auroc_text(distortion)} for the "
+        "distortion.",
         _verdict(name in better for name in rows),
     )
 
@@ -187,9 +188,9 @@ def _fixed(c: _Comparison) -> Judgement:
         high, low = (run.evaluation.row(c.pair, score) for run in (c.high, c.low))
         changes = [c.change(name, score) for name in c.ood_datasets]
         parts.append(
-            f"{_score(c, score)} goes from {_auroc(high)} to {_auroc(low)} on {c.label(c.pair)}, "
-            f"and of {len(changes)} sets rises on {changes.count(1)} and falls on "
-            f"{changes.count(-1)}"
+            f"{_score(c, score)} goes from {tables.auroc_text(high)} to {tables.auroc_text(low)} "
+            f"on {c.label(c.pair)}, and of {len(changes)} sets rises on {changes.count(1)} and "
+            f"falls on {changes.count(-1)}"
         )
     return Judgement(
         f'Re-training with beta {c.low.beta:g} "fixes the OoD detection model"',
@@ -222,10 +223,6 @@ def _verdict(parts: Iterable[bool]) -> str:
 
 def _score(c: _Comparison, score: str) -> str:
     return c.high.evaluation.score_label(score)
-
-
-def _auroc(row: Mapping[str, Any]) -> str:
-    return f"{row['auroc']:.1f} [{row['auroc_low']:.1f}, {row['auroc_high']:.1f}]"
 
 
 def _percent(share: float | None) -> str:

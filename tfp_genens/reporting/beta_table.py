@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfp_genens.evaluation import paper, results
+from tfp_genens.evaluation import paper, results, tables
 from tfp_genens.reporting.beta_claims import judgements
 from tfp_genens.reporting.beta_runs import (
     NATS,
@@ -95,7 +95,7 @@ def _score_section(runs: Sequence[Run], score: str) -> Section:
         rows = [run.evaluation.row(name, score) for run in runs]
         line = [
             _label(runs, name),
-            *(f"{r['auroc']:.1f} [{r['auroc_low']:.1f}, {r['auroc_high']:.1f}]" for r in rows),
+            *map(tables.auroc_text, rows),
             f"{rows[-1]['auroc'] - rows[0]['auroc']:+.1f}",
         ]
         if has_paper:

@@ -18,7 +18,7 @@ import numpy as np
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import paper, repetition, results, rows, tables
 from tfp_genens.evaluation.repetition import Interval
-from tfp_genens.reporting import configurations
+from tfp_genens.reporting import configurations, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import Evaluation
@@ -48,13 +48,6 @@ class Column:
     @property
     def manifests(self) -> Sequence[Mapping[str, Any]]:
         return self.document["manifests"]
-
-    def row(self, ood_dataset: str, score: str) -> Mapping[str, Any] | None:
-        """The row of results.json; None where the set was not evaluated."""
-        try:
-            return self.evaluation.row(ood_dataset, score)
-        except KeyError:
-            return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,11 +173,11 @@ def _lines(columns: Sequence[Column], score: str) -> list[Line]:
     names = dict.fromkeys(ood.name for column in columns for ood in column.evaluation.ood)
     lines = []
     for name in names:
-        base_aurocs = _aurocs(columns[0].row(name, score))
+        base_aurocs = _aurocs(columns[0].evaluation.find_row(name, score))
         interval = repetition.of_draws(base_aurocs)
         cells = []
         for k, column in enumerate(columns):
-            row = column.row(name, score)
+            row = column.evaluation.find_row(name, score)
             aurocs = _aurocs(row)
             is_held = k > 0 and column.num_members == 1 and len(aurocs) == 1
             flag = _flag(aurocs[0], interval) if is_held and interval is not None else None
@@ -334,7 +327,9 @@ def _score_section(columns: Sequence[Column], score: str, lines: Sequence[Line])
         if has_interval:
             texts.insert(1, _interval_text(line.interval))
         theirs = "-" if line.theirs is None else f"{line.theirs:.1f}"
-        body.append((_set_label(columns, line.ood_dataset), *texts, theirs))
+        body.append(
+            (labels.dataset_label([c.document for c in columns], line.ood_dataset), *texts, theirs)
+        )
     is_single = any(cell.aurocs for line in lines for cell in line.cells)
     text = (
         "The mean over members (the lowest to the highest); where a set attacks one, that one's."
@@ -354,20 +349,11 @@ def _cell_text(cell: Cell) -> str:
 
 
 def _interval_text(interval: Interval | None) -> str:
-    return "-" if interval is None else f"[{interval.low:.1f}, {interval.high:.1f}]"
+    return "-" if interval is None else tables.interval(interval.low, interval.high)
 
 
 def _score_label(columns: Sequence[Column], score: str) -> str:
-    return _label([c.evaluation.score_label(score) for c in columns], score)
-
-
-def _set_label(columns: Sequence[Column], name: str) -> str:
-    return _label([results.dataset_label(column.document, name) for column in columns], name)
-
-
-def _label(labels: Sequence[str], name: str) -> str:
-    """The first that says more than the name: not every evaluation knows of everything."""
-    return next((label for label in labels if label != name), name)
+    return labels.score_label([column.document for column in columns], score)
 
 
 def _identity(column: Column) -> dict[str, Any]:

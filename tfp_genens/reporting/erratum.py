@@ -10,6 +10,7 @@ from tfp_genens.evaluation import errata, paper, results, rows, tables
 from tfp_genens.evaluation.errata import Auroc, Preset
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import ARGUMENT
 
 SCORES = ("log_prob", "waic")
 FLAGFILE = "flags/evaluate/vae_mnist+as_released.cfg"
@@ -104,20 +105,19 @@ def _evaluation(evaluation: Evaluation) -> tuple[list[Section], list[Mapping[str
 
 
 def _check(evaluation: Evaluation) -> None:
-    argument = "--evaluation_dir"
     train_dataset = evaluation.document["train_dataset"]
     if train_dataset not in paper.train_datasets():
         expected = f"models trained on one of {', '.join(sorted(paper.train_datasets()))}"
-        raise UserError(argument, expected, f"{evaluation.directory} with {train_dataset}")
+        raise UserError(ARGUMENT, expected, f"{evaluation.directory} with {train_dataset}")
     model = evaluation.document["model"]
     if model != "vae":
         expected = "evaluations of VAEs, whose mistakes these are"
-        raise UserError(argument, expected, f"{evaluation.directory} of {model}")
+        raise UserError(ARGUMENT, expected, f"{evaluation.directory} of {model}")
     there = {ood_set.name for ood_set in evaluation.ood}
     lacking = [form.name for form in errata.ATTACK_FORMS if form.name not in there]
     if lacking:
         raise UserError(
-            argument,
+            ARGUMENT,
             "an evaluation with all forms of adversarial noise (evaluate with "
             f"--flagfile={FLAGFILE}, or add to its --ood: {','.join(lacking)})",
             f"{evaluation.directory} without them",
@@ -126,7 +126,7 @@ def _check(evaluation: Evaluation) -> None:
     lacking = sorted(outputs - evaluation.in_distribution.scores.member_scores.keys())
     if lacking:
         raise UserError(
-            argument,
+            ARGUMENT,
             f"an evaluation with {', '.join(sorted(outputs))} (evaluate without --outputs)",
             f"{evaluation.directory} without {', '.join(lacking)}",
         )
@@ -177,7 +177,7 @@ def _set_label(evaluation: Evaluation, name: str) -> str:
 
 
 def _cell(auroc: Auroc) -> str:
-    return f"{auroc.value:.1f} [{auroc.low:.1f}, {auroc.high:.1f}]"
+    return f"{auroc.value:.1f} {tables.interval(auroc.low, auroc.high)}"
 
 
 def _preset_section(

@@ -71,12 +71,19 @@ class Evaluation:
         """What figures call a score, e.g. "log p(x)"."""
         return results.score_label(self.document, score)
 
-    def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
-        """The row of results.json."""
+    def find_row(self, ood_dataset: str, score: str) -> Mapping[str, Any] | None:
+        """The row of results.json; None where the set was not evaluated, or not by this score."""
         for row in self.document["rows"]:
             if (row["ood_dataset"], row["score"]) == (ood_dataset, score):
                 return row
-        raise KeyError((ood_dataset, score))
+        return None
+
+    def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
+        """The row of results.json."""
+        found = self.find_row(ood_dataset, score)
+        if found is None:
+            raise KeyError((ood_dataset, score))
+        return found
 
     @property
     def has_images(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from tfp_genens.evaluation import results
 from tfp_genens.reporting.evaluation_files import Evaluation
 
@@ -18,6 +21,25 @@ def run_label(evaluation: Evaluation) -> str:
     label = results.dataset_label(document, document["train_dataset"])
     value = beta(evaluation)
     return label if value is None else f"{label}, beta {value:g}"
+
+
+def dataset_label(documents: Sequence[Mapping[str, Any]], name: str) -> str:
+    """What any of the evaluations calls a set: not every one knows of every set."""
+    return _first_label(results.dataset_label, documents, name)
+
+
+def score_label(documents: Sequence[Mapping[str, Any]], score: str) -> str:
+    """What any of the evaluations calls a score."""
+    return _first_label(results.score_label, documents, score)
+
+
+def _first_label(
+    label: Callable[[Mapping[str, Any], str], str],
+    documents: Sequence[Mapping[str, Any]],
+    name: str,
+) -> str:
+    found = (label(document, name) for document in documents)
+    return next((text for text in found if text != name), name)
 
 
 def member_name(evaluation: Evaluation, position: int) -> str:

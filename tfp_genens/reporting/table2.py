@@ -17,7 +17,7 @@ import numpy as np
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import metrics, paper, repetition, results, rows, tables, verdicts
 from tfp_genens.evaluation.repetition import Interval
-from tfp_genens.reporting import configurations
+from tfp_genens.reporting import configurations, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
@@ -191,7 +191,7 @@ def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
         for score in scores:
             theirs = paper.value(train_dataset, ood, score, model)
             row, *further = (
-                _row(evaluation, ood, score) for evaluation in configuration.evaluations
+                evaluation.find_row(ood, score) for evaluation in configuration.evaluations
             )
             interval = None
             if row is not None and theirs is not None:
@@ -204,13 +204,6 @@ def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
                     verdict = verdicts.verdict(row["auroc"], theirs, ends)
             cells.append(Cell(ood, score, row, tuple(further), interval, theirs, verdict))
     return cells
-
-
-def _row(evaluation: Evaluation, ood: str, score: str) -> Mapping[str, Any] | None:
-    try:
-        return evaluation.row(ood, score)
-    except KeyError:
-        return None
 
 
 def interval_over_ensembles(
@@ -390,10 +383,10 @@ def _overview(
 
     The rows are the paper's in its order, then those that only we have.
     """
-    labels = [results.score_label(panel.document, score) for panel, score in columns]
+    names = [results.score_label(panel.document, score) for panel, score in columns]
     header = ["OoD set"]
-    for (panel, _), label in zip(columns, labels, strict=True):
-        name = label if labels.count(label) == 1 else f"{label}, {panel.model}"
+    for (panel, _), label in zip(columns, names, strict=True):
+        name = label if names.count(label) == 1 else f"{label}, {panel.model}"
         header += [name, "paper", *([""] if panel.is_judged else [])]
     cells = [{cell.ood_dataset: cell for cell in p.of_score(score)} for p, score in columns]
     train_dataset = columns[0][0].train_dataset
@@ -401,19 +394,13 @@ def _overview(
     ours = dict.fromkeys(ood for column in cells for ood in column)
     body = []
     for ood in [*(name for name in theirs if name in ours), *(n for n in ours if n not in theirs)]:
-        line = [_set_label([panel for panel, _ in columns], ood)]
+        line = [labels.dataset_label([panel.document for panel, _ in columns], ood)]
         for (panel, score), column in zip(columns, cells, strict=True):
             cell = column.get(ood, Cell(ood, score, None, (), None, None, ""))
             line += [_percent(_auroc_of(cell.row)), _percent(cell.theirs)]
             line += [MARKS[cell.verdict]] if panel.is_judged else []
         body.append(tuple(line))
     return tuple(header), tuple(body)
-
-
-def _set_label(panels: Sequence[Panel], name: str) -> str:
-    """As any of the panels calls it: not every evaluation knows of every set."""
-    labels = [results.dataset_label(panel.document, name) for panel in panels]
-    return next((label for label in labels if label != name), name)
 
 
 def _score_table(
@@ -427,11 +414,11 @@ def _score_table(
         row = cell.row
         over_inputs = over_ensembles = difference = "-"
         if row is not None:
-            over_inputs = f"[{row['auroc_low']:.1f}, {row['auroc_high']:.1f}]"
+            over_inputs = tables.interval(row["auroc_low"], row["auroc_high"])
             if cell.theirs is not None:
                 difference = f"{row['auroc'] - cell.theirs:+.1f}".replace("-0.0", "+0.0")
         if cell.interval is not None:
-            over_ensembles = f"[{cell.interval.low:.1f}, {cell.interval.high:.1f}]"
+            over_ensembles = tables.interval(cell.interval.low, cell.interval.high)
         line = [
             results.dataset_label(configuration.first.document, cell.ood_dataset),
             _percent(_auroc_of(row)),
