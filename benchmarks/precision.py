@@ -20,7 +20,8 @@ import tensorflow as tf
 from tfp_genens.artifacts import member_dir, read_manifest
 from tfp_genens.config import PRECISIONS
 from tfp_genens.data import open_source, read_all, take
-from tfp_genens.models import FAMILIES
+from tfp_genens.learner import Examples
+from tfp_genens.models.vae import VaeConfig, VaeLearner
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.seeds import derive_int
 from tfp_genens.spec import InputSpec
@@ -30,12 +31,11 @@ def load(run_dir: str, precision: str):
     """The learner of member 0 with its trained weights, to run in the given precision."""
     directory = member_dir(run_dir, 0)
     manifest = read_manifest(directory)
-    family = FAMILIES[manifest["model"]]
     fields = {**manifest["config"], "precision": precision}
     input_spec = InputSpec.from_json(manifest["input"])
     # Permutations are not weights: they follow from the member's seed.
     seed = derive_int(manifest["seed"], "member", 0)
-    learner = family.build(family.config.from_values(fields), input_spec, None, seed)
+    learner = VaeLearner(VaeConfig.from_values(fields), input_spec, seed)
     checkpoint = tf.train.Checkpoint(state=tf.train.Checkpoint(learner=learner))
     checkpoint.restore(tf.train.latest_checkpoint(str(directory / "checkpoints"))).expect_partial()
     return learner, input_spec, manifest["config"]["batch_size"]
@@ -65,7 +65,9 @@ def main() -> None:
         batch = tf.constant(images[:batch_size])
         phase = learner.phases()[0]
         steps[precision] = tf.function(
-            lambda i, phase=phase, batch=batch: phase.step(i, tf.constant([1, 2]), lambda _: batch)
+            lambda i, phase=phase, batch=batch: phase.step(
+                i, tf.constant([1, 2]), lambda _: Examples(batch)
+            )
         )
         steps[precision](tf.constant(0, tf.int64))
 

@@ -28,6 +28,23 @@ def tiny_flags():
 
 
 @pytest.fixture(scope="session")
+def stop_after():
+    """(looks) -> a stop request that asks to stop when it has been looked at so many times."""
+    from tfp_genens.training.signals import StopRequest
+
+    class StopAfter(StopRequest):
+        def __init__(self, looks):
+            self._looks = looks
+
+        @property
+        def signum(self):
+            self._looks -= 1
+            return 15 if self._looks < 0 else None
+
+    return StopAfter
+
+
+@pytest.fixture(scope="session")
 def train_tiny():
     """(run directory, other flags) -> exit code; trains in this process."""
     from tfp_genens.train import train

@@ -5,13 +5,15 @@ import pytest
 import tensorflow as tf
 
 from tfp_genens import artifacts
-from tfp_genens.data import DATASETS, OOD_SETS
+from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
+from tfp_genens.learner import Examples
 from tfp_genens.models import FAMILIES
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 from tfp_genens.scoring.member import Member
 from tfp_genens.spec import InputSpec
 
 SPEC = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
+LABELS = np.arange(9) % 3
 SEED = np.array([1, 2], np.int32)
 
 
@@ -25,12 +27,23 @@ def learner(request, images):
     """The family with its defaults, after two steps of every phase."""
     family = FAMILIES[request.param]
     config = family.config(train_steps=2, batch_size=4)
-    learner = family.build(config, SPEC, images[:4], 0)
+    data = TrainingData(
+        name="test",
+        train=images,
+        validation=images,
+        validation_ids=tuple(map(str, range(9))),
+        input_spec=SPEC,
+        fingerprint="",
+        labels=LABELS,
+        validation_labels=LABELS,
+    )
+    learner = family.build(config, data, 0)
+    batch = Examples(tf.constant(images[:4]), tf.constant(LABELS[:4]))
     for phase in learner.phases():
         assert "loss" in phase.metrics
         for step in range(2):
             values = phase.step(
-                tf.constant(step, tf.int64), tf.constant([3, step]), lambda _: images[:4]
+                tf.constant(step, tf.int64), tf.constant([3, step]), lambda _: batch
             )
             assert set(values) == set(phase.metrics)
             assert all(np.isfinite(value) for value in values.values())
@@ -52,7 +65,7 @@ def test_phase_names_are_unique(learner):
 
 
 def test_validation_is_finite(learner, images):
-    values = learner.validate(tf.constant(images), tf.constant(SEED))
+    values = learner.validate(Examples(tf.constant(images), tf.constant(LABELS)), tf.constant(SEED))
     assert values
     assert all(np.isfinite(value) for value in values.values())
 

@@ -5,16 +5,30 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_genens.config import ModelConfig
-from tfp_genens.spec import InputSpec, OutputSpec
+from tfp_genens.data.datasets import TrainingData
+from tfp_genens.spec import OutputSpec
 
-Batches = Callable[[tf.Tensor], tf.Tensor]
-"""Batch number, int64 [] -> raw training inputs [batch, *event_shape]; a pure function."""
+
+class Examples(NamedTuple):
+    """Raw inputs [batch, *event_shape]; labels int64 [batch] where the training set has them."""
+
+    inputs: tf.Tensor
+    labels: tf.Tensor | None = None
+
+    def map(self, function: Callable[[Any], tf.Tensor]) -> Examples:
+        """`function` of the inputs and, where there are any, of the labels."""
+        return Examples(
+            function(self.inputs), None if self.labels is None else function(self.labels)
+        )
+
+
+Batches = Callable[[tf.Tensor], Examples]
+"""Batch number, int64 [] -> training examples; a pure function."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +93,8 @@ class Learner(tf.Module, abc.ABC):
         """Weights and optimizer state: what must be finite for a checkpoint to be worth saving."""
 
     @abc.abstractmethod
-    def validate(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """Scalars measured on held-out raw inputs [batch, *event_shape]."""
+    def validate(self, examples: Examples, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Scalars measured on held-out examples."""
 
     def summary_images(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Pictures for TensorBoard: name -> [num, height, width, channels] in [0, 1]."""
@@ -98,14 +112,14 @@ class Family:
 
     Attributes:
       config: its configuration class; the fields are its flags.
-      build: (config, input spec, first raw training batch, seed) -> Learner. The batch is for
-        data-dependent initialisation. Raises UserError where the inputs do not suit the model.
+      build: (config, training data, seed of the member) -> Learner. Raises UserError where the
+        data do not suit the model.
       description: one line.
       cpu_settings: flags and values with which CPUs can train it, named where training would take
         long.
     """
 
     config: type[ModelConfig]
-    build: Callable[[Any, InputSpec, np.ndarray, int], Learner]
+    build: Callable[[Any, TrainingData, int], Learner]
     description: str
     cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -8,12 +8,13 @@ import scipy.stats
 import tensorflow as tf
 
 from tfp_genens.errors import UserError
+from tfp_genens.learner import Examples
 from tfp_genens.models.priors import PRIORS, NormalPrior
 from tfp_genens.models.vae import (
     FrozenVae,
     VaeConfig,
+    VaeLearner,
     VaeNetworks,
-    build_vae,
 )
 from tfp_genens.spec import InputSpec
 
@@ -27,7 +28,7 @@ def small_config(**kwargs):
 
 @pytest.fixture(scope="module")
 def frozen():
-    learner = build_vae(small_config(), SPEC, None, seed=1)
+    learner = VaeLearner(small_config(), SPEC, seed=1)
     return learner.freeze().module
 
 
@@ -171,7 +172,7 @@ class TestGradient:
     @pytest.fixture(scope="class")
     def steep(self):
         """A model with weights so large that float32 differences of its scores mean something."""
-        learner = build_vae(small_config(), SPEC, None, seed=1)
+        learner = VaeLearner(small_config(), SPEC, seed=1)
         for variable in learner.networks.trainable_variables:
             variable.assign(2.0 * variable)
         return learner.freeze().module
@@ -198,7 +199,7 @@ class TestGradient:
     def test_of_a_binarised_model_is_that_of_grey_values(self, images):
         gradients = []
         for binarize in (False, True):
-            module = build_vae(small_config(binarize=binarize), SPEC, None, seed=1).freeze().module
+            module = VaeLearner(small_config(binarize=binarize), SPEC, seed=1).freeze().module
             result = module.log_prob_gradient(tf.constant(images, tf.float32), SEED)
             gradients.append(result["gradient"].numpy())
         np.testing.assert_array_equal(*gradients)
@@ -209,7 +210,7 @@ class TestExtremeInputs:
     @pytest.fixture(scope="class", params=list(PRIORS))
     def wild(self, request):
         """A model whose weights are far larger than training makes them."""
-        learner = build_vae(small_config(prior=request.param), SPEC, None, seed=1)
+        learner = VaeLearner(small_config(prior=request.param), SPEC, seed=1)
         for variable in learner.networks.trainable_variables:
             variable.assign(3.0 * variable)
         return learner.freeze().module
@@ -248,25 +249,27 @@ class TestTraining:
         for shape in ((9, 8, 1), (8,), (2, 8, 1)):
             spec = InputSpec(shape, "uint8", (0.0, 255.0), "x / 255")
             with pytest.raises(UserError, match="sides divide by 4"):
-                build_vae(small_config(), spec, None, seed=0)
+                VaeLearner(small_config(), spec, seed=0)
 
     @pytest.mark.parametrize("shape", [(8, 8, 1), (8, 12, 3), (28, 28, 1), (32, 32, 3)])
     def test_any_image_whose_sides_divide_by_four(self, shape):
         spec = InputSpec(shape, "uint8", (0.0, 255.0), "x / 255")
-        learner = build_vae(small_config(prior="normal"), spec, None, seed=0)
+        learner = VaeLearner(small_config(prior="normal"), spec, seed=0)
         x = tf.zeros([2, *shape], tf.uint8)
-        assert learner.validate(x, SEED)["elbo"].shape == ()
+        assert learner.validate(Examples(x), SEED)["elbo"].shape == ()
         assert learner.networks.decoder(tf.zeros([2, 4])).shape == (2, *shape)
 
     @pytest.mark.parametrize("binarize", [False, True])
     @pytest.mark.parametrize("prior", list(PRIORS))
     def test_a_step_moves_every_variable(self, prior, binarize, images):
-        learner = build_vae(small_config(prior=prior, binarize=binarize), SPEC, None, seed=0)
+        learner = VaeLearner(small_config(prior=prior, binarize=binarize), SPEC, seed=0)
         (phase,) = learner.phases()
         before = [v.numpy() for v in learner.networks.trainable_variables]
         for step in range(2):
             values = phase.step(
-                tf.constant(step, tf.int64), tf.constant([1, step]), lambda _: tf.constant(images)
+                tf.constant(step, tf.int64),
+                tf.constant([1, step]),
+                lambda _: Examples(tf.constant(images)),
             )
         assert set(values) == set(phase.metrics)
         for variable, old in zip(learner.networks.trainable_variables, before, strict=True):
@@ -274,9 +277,9 @@ class TestTraining:
             assert (variable.numpy() != old).any(), variable.name
 
     def test_beta_weighs_the_rate(self, images):
-        (phase,) = build_vae(small_config(beta=0.25), SPEC, None, seed=0).phases()
+        (phase,) = VaeLearner(small_config(beta=0.25), SPEC, seed=0).phases()
         values = phase.step(
-            tf.constant(0, tf.int64), tf.constant([1, 1]), lambda _: tf.constant(images)
+            tf.constant(0, tf.int64), tf.constant([1, 1]), lambda _: Examples(tf.constant(images))
         )
         expected = values["distortion"] + 0.25 * values["rate"]
         np.testing.assert_allclose(values["loss"], expected, rtol=1e-12)
@@ -284,8 +287,8 @@ class TestTraining:
     def test_bfloat16_scores_agree_with_float32(self, images):
         losses = {}
         for precision in ("float32", "mixed_bfloat16"):
-            learner = build_vae(small_config(precision=precision), SPEC, None, seed=0)
-            losses[precision] = float(learner.validate(tf.constant(images), SEED)["elbo"])
+            learner = VaeLearner(small_config(precision=precision), SPEC, seed=0)
+            losses[precision] = float(learner.validate(Examples(tf.constant(images)), SEED)["elbo"])
             assert all(v.dtype == tf.float32 for v in learner.networks.trainable_variables)
         assert losses["mixed_bfloat16"] == pytest.approx(losses["float32"], rel=2e-3)
         assert losses["mixed_bfloat16"] != losses["float32"]
@@ -293,14 +296,14 @@ class TestTraining:
     def test_freezing_keeps_the_scores_whatever_the_precision(self, images):
         scores = []
         for precision in ("float32", "mixed_bfloat16"):
-            learner = build_vae(small_config(precision=precision), SPEC, None, seed=0)
+            learner = VaeLearner(small_config(precision=precision), SPEC, seed=0)
             module = learner.freeze().module
             scores.append(module.serving_default(tf.constant(images), SEED)["log_prob"])
         np.testing.assert_array_equal(*scores)
 
     def test_binarised_pixels_are_drawn_with_their_grey_value(self):
         """Grey 0.3 everywhere: the mean Bernoulli log-probability is that of the grey value."""
-        learner = build_vae(small_config(binarize=True), SPEC, None, seed=0)
+        learner = VaeLearner(small_config(binarize=True), SPEC, seed=0)
         x = tf.fill([200, 8, 8, 1], tf.constant(76.5))
         module = learner.freeze().module
         clipped, penalty = module._observe(x, SEED, binarize=True)

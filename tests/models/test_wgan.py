@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfp_genens.errors import UserError
+from tfp_genens.learner import Examples
 from tfp_genens.models.wgan import (
     LONG_EVERY,
     CriticSchedule,
     WganConfig,
-    build_wgan,
+    WganLearner,
     gradient_penalty,
 )
 from tfp_genens.spec import InputSpec
@@ -33,7 +34,7 @@ def small_learner(**kwargs):
         "long_critic_steps": 3,
         **kwargs,
     }
-    return build_wgan(WganConfig(**config), SPEC, None, seed=1)
+    return WganLearner(WganConfig(**config), SPEC, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ class TestSchedule:
 
         def batches(number):
             seen.append(int(number))
-            return tf.constant(images[:4])
+            return Examples(tf.constant(images[:4]))
 
         for phase in (adversarial, finetune):
             for step in range(phase.num_steps):
@@ -116,7 +117,9 @@ def test_clipping_bounds_every_weight_of_the_critic(images):
     assert largest > 0.02
     for step in range(2):
         learner.phases()[0].step(
-            tf.constant(step, tf.int64), tf.constant([1, step]), lambda _: tf.constant(images[:4])
+            tf.constant(step, tf.int64),
+            tf.constant([1, step]),
+            lambda _: Examples(tf.constant(images[:4])),
         )
     assert all(abs(value).max() <= 0.02 for value in values_of(learner.networks.critic))
 
@@ -155,7 +158,7 @@ def test_fine_tuning_begins_with_the_critic_and_leaves_it_and_the_generator(imag
     finetune = learner.phases()[1].step
 
     def batches(_):
-        return tf.constant(images[:4])
+        return Examples(tf.constant(images[:4]))
 
     learner.discriminator_optimizer.learning_rate.assign(0.0)
     finetune(tf.constant(0, tf.int64), tf.constant([1, 2]), batches)
@@ -187,21 +190,13 @@ def test_the_compiled_loop_does_what_single_steps_do(tmp_path, images):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=2e-6, err_msg=one.name)
 
 
-class StopAfter(StopRequest):
-    """Asks to stop when it has been looked at so many times."""
-
-    def __init__(self, looks):
-        self._looks = looks
-
-    @property
-    def signum(self):
-        self._looks -= 1
-        return 15 if self._looks < 0 else None
-
-
 def batches_of(images):
     examples = tf.constant(images)
-    return lambda number: tf.gather(examples, (4 * number + tf.range(4, dtype=tf.int64)) % 50)
+
+    def batch(number):
+        return Examples(tf.gather(examples, (4 * number + tf.range(4, dtype=tf.int64)) % 50))
+
+    return batch
 
 
 def train(directory, images, stop):
@@ -209,7 +204,7 @@ def train(directory, images, stop):
     loop = TrainingLoop(
         learner,
         batches_of(images),
-        images[:8],
+        Examples(images[:8]),
         np.array([3, 4], np.int32),
         directory,
         checkpoint_secs=1e9,
@@ -221,12 +216,12 @@ def train(directory, images, stop):
 
 @pytest.mark.parametrize(("looks", "phase"), [(2, "adversarial"), (15, "finetune")])
 def test_interrupted_in_either_phase_it_ends_with_the_same_bits(
-    tmp_path, images, looks, phase, monkeypatch
+    tmp_path, images, looks, phase, monkeypatch, stop_after
 ):
     monkeypatch.setattr("tfp_genens.training.loop.CALL_SECS", 0.0)  # one step a call
     whole = train(tmp_path / "whole", images, StopRequest())
     with pytest.raises(Stopped) as stopped:
-        train(tmp_path / "parts", images, StopAfter(looks))
+        train(tmp_path / "parts", images, stop_after(looks))
     assert 0 < stopped.value.step < 10
     assert (stopped.value.step > 6) == (phase == "finetune")
     continued = train(tmp_path / "parts", images, StopRequest())
@@ -255,4 +250,4 @@ def test_the_gradient_of_the_critic_is_that_of_finite_differences(images):
 
 def test_other_inputs_than_images_are_refused():
     with pytest.raises(UserError, match="divide by 4"):
-        build_wgan(WganConfig(), InputSpec((7, 8, 1), "uint8", (0.0, 255.0), "x / 255"), None, 0)
+        WganLearner(WganConfig(), InputSpec((7, 8, 1), "uint8", (0.0, 255.0), "x / 255"), seed=0)

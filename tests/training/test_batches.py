@@ -6,11 +6,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfp_genens.learner import Examples
 from tfp_genens.training.batches import ShuffledBatches
 
 
 def order(num_examples, batch_size, seed, num_batches):
-    batches = ShuffledBatches(np.arange(num_examples), batch_size, np.array(seed, np.int32))
+    batches = ShuffledBatches(
+        Examples(np.arange(num_examples)), batch_size, np.array(seed, np.int32)
+    )
     return np.concatenate(
         [batches.indices(tf.constant(i, tf.int64)).numpy() for i in range(num_batches)]
     )
@@ -46,15 +49,18 @@ def test_positions_look_uniform():
 
 
 def test_a_batch_does_not_depend_on_those_before():
-    batches = ShuffledBatches(np.arange(50) * 2, 7, np.array([1, 2], np.int32))
-    late = batches(tf.constant(93, tf.int64)).numpy()
+    batches = ShuffledBatches(Examples(np.arange(50) * 2), 7, np.array([1, 2], np.int32))
+    late = batches(tf.constant(93, tf.int64)).inputs.numpy()
     for i in range(5):
         batches(tf.constant(i, tf.int64))
-    np.testing.assert_array_equal(batches(tf.constant(93, tf.int64)), late)
+    np.testing.assert_array_equal(batches(tf.constant(93, tf.int64)).inputs, late)
 
 
 def test_batches_are_natural_dtype_and_shape():
     images = np.zeros([9, 4, 4, 1], np.uint8)
-    batch = ShuffledBatches(images, 5, np.array([1, 2], np.int32))(tf.constant(0, tf.int64))
-    assert batch.dtype == tf.uint8
-    assert batch.shape == (5, 4, 4, 1)
+    batch = ShuffledBatches(Examples(images), 5, np.array([1, 2], np.int32))(
+        tf.constant(0, tf.int64)
+    )
+    assert batch.labels is None
+    assert batch.inputs.dtype == tf.uint8
+    assert batch.inputs.shape == (5, 4, 4, 1)

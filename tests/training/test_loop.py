@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_genens.learner import Learner, Phase
+from tfp_genens.learner import Examples, Learner, Phase
 from tfp_genens.training.loop import NonFiniteLossError, TrainingLoop
 from tfp_genens.training.signals import Stopped, StopRequest
 
@@ -29,7 +29,7 @@ class Counter(Learner):
 
     def _add(self, step, seed, batches):
         noise = tf.random.stateless_normal([], seed, dtype=tf.float64)
-        self.total.assign_add(noise + tf.reduce_sum(batches(step)))
+        self.total.assign_add(noise + tf.reduce_sum(batches(step).inputs))
         loss = tf.cast(step, tf.float64)
         if self._nan_at is not None:
             loss = tf.where(step == self._nan_at, tf.constant(np.nan, tf.float64), loss)
@@ -42,34 +42,22 @@ class Counter(Learner):
     def state_variables(self):
         return [self.total, self.factor]
 
-    def validate(self, inputs, seed):
-        return {"mean": tf.reduce_mean(inputs)}
+    def validate(self, examples, seed):
+        return {"mean": tf.reduce_mean(examples.inputs)}
 
     def freeze(self):
         raise AssertionError("the loop does not freeze")
 
 
 def batches(number):
-    return tf.cast(tf.fill([3], number), tf.float64)
-
-
-class StopAfter(StopRequest):
-    """Asks to stop when it has been looked at so many times."""
-
-    def __init__(self, looks):
-        self._looks = looks
-
-    @property
-    def signum(self):
-        self._looks -= 1
-        return 15 if self._looks < 0 else None
+    return Examples(tf.cast(tf.fill([3], number), tf.float64))
 
 
 def make_loop(learner, directory):
     return TrainingLoop(
         learner,
         batches,
-        np.ones([4, 2]),
+        Examples(np.ones([4, 2])),
         np.array([1, 2], np.int32),
         directory,
         checkpoint_secs=0.0,
@@ -107,10 +95,10 @@ def test_phases_run_in_order_with_their_own_steps(finished):
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 3])
-def test_stopping_and_continuing_changes_no_bit(finished, tmp_path, looks):
+def test_stopping_and_continuing_changes_no_bit(finished, tmp_path, looks, stop_after):
     whole, _, _ = finished
     with pytest.raises(Stopped) as e:
-        make_loop(Counter(), tmp_path / "parts").run(StopAfter(looks), lambda _: None)
+        make_loop(Counter(), tmp_path / "parts").run(stop_after(looks), lambda _: None)
     assert 0 < e.value.step < 105
     learner = Counter()
     make_loop(learner, tmp_path / "parts").run(StopRequest(), lambda _: None)
@@ -156,9 +144,9 @@ def test_pace_is_told_once(tmp_path):
     assert told[0] >= 0
 
 
-def test_a_half_written_metrics_row_is_dropped(finished, tmp_path):
+def test_a_half_written_metrics_row_is_dropped(finished, tmp_path, stop_after):
     with pytest.raises(Stopped):
-        make_loop(Counter(), tmp_path / "cut").run(StopAfter(3), lambda _: None)
+        make_loop(Counter(), tmp_path / "cut").run(stop_after(3), lambda _: None)
     with open(tmp_path / "cut" / "metrics.csv", "a") as file:
         file.write("1")
     make_loop(Counter(), tmp_path / "cut").run(StopRequest(), lambda _: None)

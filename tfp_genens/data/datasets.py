@@ -82,6 +82,8 @@ class TrainingData:
       validation: [num_validation, *shape], held out of training; the same for all members. In
         random order, so that the first few are a random sample even of data sorted by class.
       fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes.
+      labels: int64 [num_train], class numbers from 0; None where the set has none.
+      validation_labels: int64 [num_validation], likewise.
     """
 
     name: str
@@ -90,6 +92,8 @@ class TrainingData:
     validation_ids: tuple[str, ...]
     input_spec: InputSpec
     fingerprint: str
+    labels: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
 
 
 def load_training_data(

@@ -6,11 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tfp_genens.config import ModelConfig, option
+from tfp_genens.data import TrainingData
 from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels
 from tfp_genens.models.networks import (
@@ -254,10 +254,14 @@ class VaeLearner(Learner):
       config: the VAE's configuration.
       input_spec: what the inputs are.
       seed: of the initial weights.
+
+    Raises:
+      UserError: the inputs are no images whose sides divide by 4.
     """
 
     def __init__(self, config: VaeConfig, input_spec: InputSpec, seed: int):
         super().__init__(name="vae_learner")
+        check_image_spec(input_spec)
         self._config = config
         self._input_spec = input_spec
         self.networks = VaeNetworks(config, input_spec, config.precision, seed)
@@ -295,13 +299,13 @@ class VaeLearner(Learner):
     ) -> Mapping[str, tf.Tensor]:
         variables = self.networks.trainable_variables
         with tf.GradientTape() as tape:
-            distortion, rate = self._terms(batches(step), seed, self._config.train_samples)
+            distortion, rate = self._terms(batches(step).inputs, seed, self._config.train_samples)
             loss = distortion + self._config.beta * rate
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
-    def validate(self, inputs, seed):
-        distortion, rate = self._terms(inputs, seed, 1)
+    def validate(self, examples, seed):
+        distortion, rate = self._terms(examples.inputs, seed, 1)
         return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
 
     def summary_images(self, inputs, seed):
@@ -334,13 +338,9 @@ class VaeLearner(Learner):
         )
 
 
-def build_vae(
-    config: VaeConfig, input_spec: InputSpec, first_batch: np.ndarray, seed: int
-) -> VaeLearner:
+def build_vae(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:
     """A VAE for images whose sides divide by 4; raises UserError for other inputs."""
-    del first_batch
-    check_image_spec(input_spec)
-    return VaeLearner(config, input_spec, seed)
+    return VaeLearner(config, data.input_spec, seed)
 
 
 FAMILY = Family(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tfp_genens.config import ModelConfig, option
+from tfp_genens.data import TrainingData
 from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels
 from tfp_genens.models.networks import (
@@ -230,10 +230,14 @@ class WganLearner(Learner):
       config: the WGAN's configuration.
       input_spec: what the inputs are.
       seed: of the initial weights.
+
+    Raises:
+      UserError: the inputs are no images whose sides divide by 4.
     """
 
     def __init__(self, config: WganConfig, input_spec: InputSpec, seed: int):
         super().__init__(name="wgan_learner")
+        check_image_spec(input_spec)
         self._config = config
         self._input_spec = input_spec
         self._schedule = CriticSchedule(
@@ -288,7 +292,8 @@ class WganLearner(Learner):
 
         def critic_step(i, sums):
             values = self._critic_step(
-                batches(first_batch + i), tf.random.experimental.stateless_fold_in(seeds[0], i)
+                batches(first_batch + i).inputs,
+                tf.random.experimental.stateless_fold_in(seeds[0], i),
             )
             return i + 1, {name: sums[name] + values[name] for name in names}
 
@@ -357,7 +362,7 @@ class WganLearner(Learner):
             first_batch = self._schedule.steps_before(
                 tf.constant(self._config.train_steps, tf.int64)
             )
-            real = pixels.scaled(batches(first_batch + step), self._input_spec)
+            real = pixels.scaled(batches(first_batch + step).inputs, self._input_spec)
             fake = self.networks.generate(tf.shape(real)[0], seed)
         variables = discriminator.trainable_variables
         with tf.GradientTape() as tape:
@@ -374,8 +379,8 @@ class WganLearner(Learner):
         is_right = tf.equal(logits > 0.0, labels > 0.5)
         return tf.reduce_mean(loss), tf.reduce_mean(tf.cast(is_right, tf.float32))
 
-    def validate(self, inputs, seed):
-        real = pixels.scaled(inputs, self._input_spec)
+    def validate(self, examples, seed):
+        real = pixels.scaled(examples.inputs, self._input_spec)
         fake = self.networks.generate(tf.shape(real)[0], seed)
         loss, accuracy = self._discrimination(real, fake)
         return {
@@ -407,13 +412,9 @@ class WganLearner(Learner):
         )
 
 
-def build_wgan(
-    config: WganConfig, input_spec: InputSpec, first_batch: np.ndarray, seed: int
-) -> WganLearner:
+def build_wgan(config: WganConfig, data: TrainingData, seed: int) -> WganLearner:
     """A WGAN for images whose sides divide by 4; raises UserError for other inputs."""
-    del first_batch
-    check_image_spec(input_spec)
-    return WganLearner(config, input_spec, seed)
+    return WganLearner(config, data.input_spec, seed)
 
 
 FAMILY = Family(WganConfig, build_wgan, "Wasserstein GAN whose critic is the detector")

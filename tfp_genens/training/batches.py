@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfp_genens.learner import Examples
+
 NUM_ROUNDS = 8  # of the block cipher behind the shuffle
 
 
@@ -12,18 +14,20 @@ class ShuffledBatches:
     """Every epoch is a fresh permutation of the examples; batches run on across epochs.
 
     Args:
-      examples: [num_examples, *event_shape], held in memory in their natural dtype.
+      examples: inputs [num_examples, *event_shape] and labels, held in memory in their natural
+        dtypes.
       batch_size: examples a batch.
       seed: int32 [2].
     """
 
-    def __init__(self, examples: np.ndarray, batch_size: int, seed: np.ndarray):
-        if not len(examples):
+    def __init__(self, examples: Examples, batch_size: int, seed: np.ndarray):
+        num_examples = len(examples.inputs)
+        if not num_examples:
             raise ValueError("`examples` must not be empty.")
-        self._examples = tf.constant(examples)
-        self._num_examples = len(examples)
+        self._examples = examples.map(tf.constant)
+        self._num_examples = num_examples
         self._batch_size = batch_size
-        self._epochs_a_batch = (batch_size - 1) // len(examples) + 2
+        self._epochs_a_batch = (batch_size - 1) // num_examples + 2
         self._seed = tf.constant(seed, tf.int32)
 
     def indices(self, number: tf.Tensor) -> tf.Tensor:
@@ -46,6 +50,7 @@ class ShuffledBatches:
         seed = tf.random.experimental.stateless_fold_in(self._seed, epoch)
         return tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.int32)
 
-    def __call__(self, number: tf.Tensor) -> tf.Tensor:
-        """Batch `number`, [batch_size, *event_shape]."""
-        return tf.gather(self._examples, self.indices(number))
+    def __call__(self, number: tf.Tensor) -> Examples:
+        """Batch `number`."""
+        indices = self.indices(number)
+        return self._examples.map(lambda x: tf.gather(x, indices))

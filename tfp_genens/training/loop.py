@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfp_genens.learner import Batches, Learner, Phase
+from tfp_genens.learner import Batches, Examples, Learner, Phase
 from tfp_genens.training.records import EventsWriter, MetricsFile
 from tfp_genens.training.signals import Stopped, StopRequest
 
@@ -55,7 +55,7 @@ class TrainingLoop:
     Args:
       learner: what is trained.
       batches: training inputs by number.
-      validation: held-out raw inputs [num, *event_shape].
+      validation: held-out examples.
       seed: int32 [2], behind all noise of training.
       directory: checkpoints/, metrics.csv and tensorboard/ go here.
       checkpoint_secs: seconds between checkpoints.
@@ -66,7 +66,7 @@ class TrainingLoop:
         self,
         learner: Learner,
         batches: Batches,
-        validation: np.ndarray,
+        validation: Examples,
         seed: np.ndarray,
         directory: Path,
         *,
@@ -75,7 +75,7 @@ class TrainingLoop:
     ):
         self._learner = learner
         self._batches = batches
-        self._validation = tf.constant(validation)
+        self._validation = validation.map(tf.constant)
         self._seed = tf.constant(seed, tf.int32)
         self._directory = directory
         self._checkpoint_secs = checkpoint_secs
@@ -219,7 +219,7 @@ class TrainingLoop:
             validation = self._validate(seed)
             shown = validation if phase.validation is None else phase.validation
             row |= {f"validation_{name}": float(validation[name]) for name in shown}
-            images = self._learner.summary_images(self._validation[:NUM_IMAGES], seed)
+            images = self._learner.summary_images(self._validation.inputs[:NUM_IMAGES], seed)
             events.images(step, images)
         events.scalars(step, row)
         metrics.write(

@@ -26,7 +26,7 @@ from tfp_genens.files import (
     require_keys,
     write_json,
 )
-from tfp_genens.learner import Family, Learner
+from tfp_genens.learner import Examples, Family, Learner
 from tfp_genens.scoring.member import Member, scoring_seed
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
@@ -193,15 +193,16 @@ def _train_member(
         _clear_session()
         seed = derive_int(run.config.seed, "member", member)
         batches = ShuffledBatches(
-            data.train, run.model_config.batch_size, derive_seed(seed, "batches")
+            Examples(data.train, data.labels),
+            run.model_config.batch_size,
+            derive_seed(seed, "batches"),
         )
-        first_batch = batches(tf.constant(0, tf.int64)).numpy()
-        learner = family.build(run.model_config, data.input_spec, first_batch, seed)
+        learner = family.build(run.model_config, data, seed)
         sittings = _begin_sitting(directory)
         loop = TrainingLoop(
             learner,
             batches,
-            data.validation[:MAX_VALIDATION],
+            Examples(data.validation, data.validation_labels).map(lambda x: x[:MAX_VALIDATION]),
             derive_seed(seed, "noise"),
             directory,
             checkpoint_secs=options.checkpoint_secs,
