@@ -9,13 +9,14 @@ and how far the scores of single images differ when the same weights run in eith
 from __future__ import annotations
 
 import argparse
-import time
+import itertools
 
 from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np
 import tensorflow as tf
+from timing import show, spread, timed_rounds
 
 from tfp_genens.artifacts import member_dir, read_manifest
 from tfp_genens.config import PRECISIONS
@@ -71,17 +72,16 @@ def main() -> None:
         )
         steps[precision](tf.constant(0, tf.int64))
 
-    secs: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    for i in range(args.rounds):
-        for precision, step in steps.items():
-            began = time.perf_counter()
-            float(step(tf.constant(i, tf.int64))["loss"])
-            secs[precision].append(time.perf_counter() - began)
+    numbers = itertools.count()
+    tasks = {
+        precision: lambda step=step: float(step(tf.constant(next(numbers), tf.int64))["loss"])
+        for precision, step in steps.items()
+    }
+    secs = timed_rounds(tasks, args.rounds)["wall"]
     for precision, values in secs.items():
         print(f"{precision}: {1e3 * np.median(values):.0f} ms a training step (median)")
-    ratios = np.divide(secs["float32"], secs["mixed_bfloat16"])
-    low, middle, high = np.quantile(ratios, [0, 0.5, 1])
-    print(f"float32 / mixed_bfloat16: {middle:.2f} (from {low:.2f} to {high:.2f})")
+    ratios = spread(secs["float32"] / secs["mixed_bfloat16"])
+    show("float32 / mixed_bfloat16", "{:.2f}", ratios)
     for name in ("rate", "distortion"):
         both = [scores[precision][name] for precision in PRECISIONS]
         gap = np.abs(both[1] - both[0])

@@ -20,16 +20,15 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np
 import tensorflow as tf
+from timing import show, spread, timed_rounds
 
 from tfp_genens.artifacts import SAVED_MODEL, git_commit
 from tfp_genens.data import Source, open_source, take
@@ -37,8 +36,6 @@ from tfp_genens.files import write_json
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.scoring import Ensemble, score_to_file
 from tfp_genens.scoring.member import DEFAULT, scoring_seed
-
-CLOCKS = {"wall": time.perf_counter, "CPU": time.process_time}
 
 
 def bare_scores(
@@ -64,36 +61,12 @@ def bare_scores(
     return run
 
 
-def timed_rounds(
-    tasks: Mapping[str, Callable[[], Any]], num_rounds: int
-) -> dict[str, dict[str, np.ndarray]]:
-    """Seconds by clock and task, [num_rounds]; every other round runs the tasks in reverse."""
-    secs = {clock: {name: np.zeros(num_rounds) for name in tasks} for clock in CLOCKS}
-    for i in range(num_rounds):
-        for name in list(tasks)[:: 1 if i % 2 == 0 else -1]:
-            began = {clock: now() for clock, now in CLOCKS.items()}
-            tasks[name]()
-            for clock, now in CLOCKS.items():
-                secs[clock][name][i] = now() - began[clock]
-    return secs
-
-
 def ratios(secs: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """What is quoted, from the seconds of the three tasks by one clock."""
     return {
         "overhead": spread(secs["scorer"] / secs["bare"] - 1.0),
         "rate_speedup": spread(secs["scorer"] / secs["rate"]),
     }
-
-
-def spread(values: np.ndarray) -> dict[str, float]:
-    low, middle, high = np.quantile(values, [0, 0.5, 1])
-    return {"median": float(middle), "lowest": float(low), "highest": float(high)}
-
-
-def show(name: str, form: str, values: dict[str, float]) -> None:
-    low, middle, high = (form.format(values[k]) for k in ("lowest", "median", "highest"))
-    print(f"{name}: {middle} (from {low} to {high})")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

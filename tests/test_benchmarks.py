@@ -1,30 +1,36 @@
-"""benchmarks/scoring.py: what it times, and that it runs."""
+"""The benchmarks: what they time, and that they run."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import pathlib
 
 import numpy as np
 import pytest
 
-PATH = pathlib.Path(__file__).resolve().parents[1] / "benchmarks/scoring.py"
+BENCHMARKS = pathlib.Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_scoring", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load():
+    """(name) -> the module benchmarks/NAME.py, imported as its main would be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module
 
 
-def test_tasks_take_turns_and_the_order_alternates(benchmark, monkeypatch):
+@pytest.fixture(scope="module")
+def benchmark(load):
+    return load("scoring")
+
+
+def test_tasks_take_turns_and_the_order_alternates(load, monkeypatch):
+    timing = load("timing")
     calls = []
     clock = iter(range(100))
-    monkeypatch.setattr(benchmark, "CLOCKS", {"wall": lambda: next(clock)})
-    secs = benchmark.timed_rounds({n: lambda n=n: calls.append(n) for n in "abc"}, 3)
+    monkeypatch.setattr(timing, "CLOCKS", {"wall": lambda: next(clock)})
+    secs = timing.timed_rounds({n: lambda n=n: calls.append(n) for n in "abc"}, 3)
     assert "".join(calls) == "abc" + "cba" + "abc"
     assert {n: list(s) for n, s in secs["wall"].items()} == {n: [1, 1, 1] for n in "abc"}
 
@@ -73,3 +79,8 @@ def test_it_runs_and_writes_what_it_found(benchmark, trained_run, tmp_path, caps
     overheads = np.divide(secs["scorer"], secs["bare"]) - 1
     assert found["wall"]["overhead"]["median"] == pytest.approx(np.median(overheads))
     assert "2 members, 20 inputs, 2 rounds" in capsys.readouterr().out
+
+
+def test_both_sides_of_the_wgan_benchmark_compute_the_same_loss(load, capsys):
+    load("wgan").main(["--batch_size=4", "--critic_steps=1", "--rounds=2"])
+    assert "overhead, package / plain - 1, CPU time" in capsys.readouterr().out
