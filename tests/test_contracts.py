@@ -1,4 +1,9 @@
-"""What every registered model must keep: a new family is tested by being registered."""
+"""What every registered model must keep: a new family is tested by being registered.
+
+Each is fed every kind of inputs that its row says it takes, and refuses the others.
+"""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -6,39 +11,79 @@ import tensorflow as tf
 
 from tfp_genens import artifacts
 from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
-from tfp_genens.learner import Examples
+from tfp_genens.errors import UserError
+from tfp_genens.learner import IMAGES, INPUT_KINDS, ROWS, Examples
 from tfp_genens.models import FAMILIES
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 from tfp_genens.scoring.member import Member
 from tfp_genens.spec import InputSpec
 
-SPEC = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
 LABELS = np.arange(9) % 3
 SEED = np.array([1, 2], np.int32)
 
 
-@pytest.fixture(scope="module")
-def images():
-    return np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.uint8)
+def _rows() -> np.ndarray:
+    """Columns of very different scales, the last one constant."""
+    loc = np.array([0.0, 0.0, 1e5, -7.0, 3.0, 2.5])
+    scale = np.array([1.0, 1e-3, 1e5, 30.0, 1.0, 0.0])
+    return (loc + scale * np.random.default_rng(0).normal(size=(9, 6))).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def learner(request, images):
-    """The family with its defaults, after two steps of every phase."""
-    family = FAMILIES[request.param]
-    config = family.config(train_steps=2, batch_size=4)
-    data = TrainingData(
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Nine examples of one kind of inputs."""
+
+    spec: InputSpec
+    inputs: np.ndarray
+
+
+KINDS = {
+    IMAGES: Kind(
+        InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255"),
+        np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.uint8),
+    ),
+    ROWS: Kind(InputSpec((6,), "float32", None, "none", tuple("abcdef")), _rows()),
+}
+
+
+def training_data(kind: Kind) -> TrainingData:
+    return TrainingData(
         name="test",
-        train=images,
-        validation=images,
+        train=kind.inputs,
+        validation=kind.inputs,
         validation_ids=tuple(map(str, range(9))),
-        input_spec=SPEC,
+        input_spec=kind.spec,
         fingerprint="",
         labels=LABELS,
         validation_labels=LABELS,
     )
-    learner = family.build(config, data, 0)
-    batch = Examples(tf.constant(images[:4]), tf.constant(LABELS[:4]))
+
+
+def config_of(family):
+    return family.config(train_steps=2, batch_size=4)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(name, kind) for name, family in FAMILIES.items() for kind in family.takes],
+    ids="-".join,
+)
+def case(request):
+    """A family's name and the kind of inputs it is fed."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def kind(case):
+    return KINDS[case[1]]
+
+
+@pytest.fixture(scope="module")
+def learner(case, kind):
+    """The family with its defaults, after two steps of every phase."""
+    family = FAMILIES[case[0]]
+    learner = family.build(config_of(family), training_data(kind), 0)
+    batch = Examples(tf.constant(kind.inputs[:4]), tf.constant(LABELS[:4]))
     for phase in learner.phases():
         assert "loss" in phase.metrics
         for step in range(2):
@@ -51,12 +96,22 @@ def learner(request, images):
 
 
 @pytest.fixture(scope="module")
-def member(learner, tmp_path_factory):
+def member(learner, kind, tmp_path_factory):
     directory = tmp_path_factory.mktemp("member")
     frozen = learner.freeze()
-    artifacts.export_saved_model(frozen, SPEC, directory / artifacts.SAVED_MODEL)
-    signatures = artifacts.describe_signatures(frozen, SPEC)
+    artifacts.export_saved_model(frozen, kind.spec, directory / artifacts.SAVED_MODEL)
+    signatures = artifacts.describe_signatures(frozen, kind.spec)
     return Member(directory, {"signatures": signatures, "member": 0})
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_only_kinds_of_inputs_that_a_family_takes_are_accepted(name):
+    family = FAMILIES[name]
+    assert family.takes
+    assert set(family.takes) <= set(INPUT_KINDS)
+    for refused in set(INPUT_KINDS) - set(family.takes):
+        with pytest.raises(UserError, match="--dataset"):
+            family.build(config_of(family), training_data(KINDS[refused]), 0)
 
 
 def test_phase_names_are_unique(learner):
@@ -64,47 +119,49 @@ def test_phase_names_are_unique(learner):
     assert len(set(names)) == len(names)
 
 
-def test_validation_is_finite(learner, images):
-    values = learner.validate(Examples(tf.constant(images), tf.constant(LABELS)), tf.constant(SEED))
+def test_validation_is_finite(learner, kind):
+    values = learner.validate(
+        Examples(tf.constant(kind.inputs), tf.constant(LABELS)), tf.constant(SEED)
+    )
     assert values
     assert all(np.isfinite(value) for value in values.values())
 
 
-def test_summary_images_can_be_shown(learner, images):
-    for batch in learner.summary_images(tf.constant(images), tf.constant(SEED)).values():
+def test_summary_images_can_be_shown(learner, kind):
+    for batch in learner.summary_images(tf.constant(kind.inputs), tf.constant(SEED)).values():
         assert batch.shape.rank == 4
         assert batch.numpy().min() >= 0
         assert batch.numpy().max() <= 1
 
 
-def test_scores_are_finite_vectors(member, images):
-    scores = member.score(images, SEED)
+def test_scores_are_finite_vectors(member, kind):
+    scores = member.score(kind.inputs, SEED)
     assert set(scores) == set(member.outputs)
     for values in scores.values():
         assert values.shape == (9,)
         assert np.isfinite(values).all()
 
 
-def test_scores_repeat_and_do_not_depend_on_the_batch(member, images):
-    whole = member.score(images, SEED)
+def test_scores_repeat_and_do_not_depend_on_the_batch(member, kind):
+    whole = member.score(kind.inputs, SEED)
     for first, size in ((0, 1), (2, 5), (0, 9)):
-        part = member.score(images[first : first + size], SEED)
+        part = member.score(kind.inputs[first : first + size], SEED)
         for name, values in part.items():
             np.testing.assert_allclose(
                 values, whole[name][first : first + size], rtol=2e-5, atol=2e-5
             )
 
 
-def test_scores_of_extreme_inputs_are_finite(member):
+def test_scores_of_extreme_inputs_are_finite(member, kind):
     for value in (-1e30, -255.0, 0.0, 255.0, 1e4, 1e30):
-        for values in member.score(np.full([2, 8, 8, 1], value), SEED).values():
+        for values in member.score(np.full([2, *kind.spec.shape], value), SEED).values():
             assert np.isfinite(values).all()
 
 
-def test_every_score_alone_equals_the_score_among_all(member, images):
-    whole = member.score(images, SEED)
+def test_every_score_alone_equals_the_score_among_all(member, kind):
+    whole = member.score(kind.inputs, SEED)
     for name in member.outputs:
-        alone = member.score(images, SEED, [name])
+        alone = member.score(kind.inputs, SEED, [name])
         np.testing.assert_allclose(alone[name], whole[name], rtol=2e-5, atol=2e-5)
 
 

@@ -106,6 +106,12 @@ class Learner(tf.Module, abc.ABC):
         """The model as it is exported."""
 
 
+IMAGES = "images"
+ROWS = "rows"
+INPUT_KINDS = (IMAGES, ROWS)
+"""Images [height, width, channels], and rows [features] of a table."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """A row of the registry of models.
@@ -115,6 +121,7 @@ class Family:
       build: (config, training data, seed of the member) -> Learner. Raises UserError where the
         data do not suit the model.
       description: one line.
+      takes: the kinds of inputs it is for, of INPUT_KINDS; `build` refuses others.
       cpu_settings: flags and values with which CPUs can train it, named where training would take
         long.
     """
@@ -122,4 +129,5 @@ class Family:
     config: type[ModelConfig]
     build: Callable[[Any, TrainingData, int], Learner]
     description: str
+    takes: tuple[str, ...] = (IMAGES,)
     cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
