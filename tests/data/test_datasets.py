@@ -57,6 +57,49 @@ def test_split_is_decided_by_the_seed(tmp_path):
     assert list(load(1).validation_ids) != [f"a.npz/{i}" for i in range(25)]
 
 
+@pytest.mark.parametrize("name", ["label", "labels"])
+def test_labels_follow_their_examples(tmp_path, name):
+    """Each input holds its own label, so that a label gone astray shows."""
+    labels = np.random.default_rng(0).integers(0, 7, 100)
+    np.savez(tmp_path / "a.npz", x=np.stack([labels, np.arange(100)], axis=1), **{name: labels})
+    spec = f"npz:{tmp_path / 'a.npz'}"
+    data = load_training_data(spec, validation_fraction=0.25, seed=1)
+    assert data.labels.dtype == data.validation_labels.dtype == np.int64
+    np.testing.assert_array_equal(data.labels, data.train[:, 0])
+    np.testing.assert_array_equal(data.validation_labels, data.validation[:, 0])
+    assert data.num_classes == 7
+
+
+def test_digits_labels_are_those_of_the_digits():
+    from sklearn.datasets import load_digits
+
+    data = load_training_data("digits", validation_fraction=0.1, seed=0)
+    assert data.num_classes == 10
+    stored = load_digits()
+    label_of = {
+        np.round(image * 255 / 16).astype(np.uint8).tobytes(): label
+        for image, label in zip(stored.images, stored.target, strict=True)
+    }
+    for values, labels in ((data.train, data.labels), (data.validation, data.validation_labels)):
+        assert [label_of[image.tobytes()] for image in values] == labels.tolist()
+
+
+def test_without_labels(tmp_path):
+    data = load_training_data(
+        save(tmp_path / "a.npz", np.zeros((8, 3))), validation_fraction=0.5, seed=0
+    )
+    assert (data.labels, data.validation_labels, data.num_classes) == (None, None, None)
+
+
+def test_labels_have_no_part_in_the_fingerprint(tmp_path):
+    values = np.arange(200.0).reshape(100, 2)
+    plain = load_training_data(save(tmp_path / "a.npz", values), validation_fraction=0.25, seed=1)
+    np.savez(tmp_path / "a.npz", x=values, label=np.arange(100) % 2)
+    labelled = load_training_data(f"npz:{tmp_path / 'a.npz'}", validation_fraction=0.25, seed=1)
+    assert labelled.labels is not None
+    assert labelled.fingerprint == plain.fingerprint
+
+
 def test_fingerprint_sees_values_shapes_and_dtypes(tmp_path):
     base = np.arange(96, dtype=np.uint8).reshape(6, 4, 4, 1)
     changed = base.copy()

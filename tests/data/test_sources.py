@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,6 +38,27 @@ def test_rebatch_keeps_every_example_in_order(sizes, batch_size):
     ids = [name for batch in batches for name in batch.example_ids]
     assert values == list(range(total))
     assert ids == list(map(str, range(total)))
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.integers(1, 15))
+def test_rebatch_keeps_labels_beside_their_values(sizes, batch_size):
+    labelled = (
+        dataclasses.replace(batch, labels=batch.values[:, 0] % 3) for batch in numbered(sizes)
+    )
+    for batch in rebatch(labelled, batch_size):
+        np.testing.assert_array_equal(batch.labels, batch.values[:, 0] % 3)
+
+
+def test_labels_are_in_all_batches_or_in_none():
+    first, second = numbered([2, 3])
+    mixed = [first, dataclasses.replace(second, labels=np.zeros(3, np.int64))]
+    with pytest.raises(ValueError, match="`labels` must be in all batches"):
+        list(rebatch(mixed, 5))
+
+
+def test_batch_needs_one_label_a_value():
+    with pytest.raises(ValueError, match="`labels`"):
+        Batch(("a",), np.zeros((1, 1)), np.zeros((1, 1), np.int64))
 
 
 def test_rebatch_reads_no_further_than_it_must():

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from tfp_genens.data import SCHEMES, open_source, read_all, take
+from tfp_genens.data.sources import read_batch
 from tfp_genens.errors import UserError
 from tfp_genens.spec import InputSpec
 
@@ -77,6 +78,31 @@ def test_npz_only_array_named_array_and_missing_channel(tmp_path, grey):
     )
     spec = write_npz(tmp_path / "b.npz", first=grey, second=grey + 1)
     np.testing.assert_array_equal(read_all(open_source(spec + ":second", GREY))[1], grey + 1)
+
+
+def test_npz_labels_are_not_taken_for_inputs(tmp_path, grey):
+    source = open_source(write_npz(tmp_path / "a.npz", odd=grey, labels=[3, 0, 1, 2, 1]), GREY)
+    batch = read_batch(source)
+    np.testing.assert_array_equal(batch.values, grey)
+    np.testing.assert_array_equal(batch.labels, [3, 0, 1, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 2], r"got shape \(2,\) for 5 inputs"),
+        ([[0], [1], [0], [1], [0]], r"got shape \(5, 1\)"),
+        ([0.0, 1.0, 2.0, 3.0, 4.0], "got dtype float64"),
+        (list("abcde"), "got dtype <U1"),
+        ([0, 1, -1, 0, 1], "got the negative number -1"),
+    ],
+)
+def test_npz_labels_of_no_use_are_left_out_with_a_warning(tmp_path, grey, warned, labels, message):
+    source = open_source(write_npz(tmp_path / "a.npz", x=grey, label=labels), GREY)
+    assert read_batch(source).labels is None
+    (warning,) = warned()
+    assert "labels left out" in warning
+    assert re.search(message, warning)
 
 
 def test_npz_natural_shape(tmp_path):

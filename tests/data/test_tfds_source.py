@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tfp_genens.data import load_training_data, open_source, read_all, take
+from tfp_genens.data.sources import read_batch
 from tfp_genens.data.tfds_source import data_directory
 from tfp_genens.errors import UserError
 from tfp_genens.spec import InputSpec
@@ -16,6 +17,8 @@ from tfp_genens.spec import InputSpec
 MNIST = InputSpec((28, 28, 1), "uint8", (0.0, 255.0), "x / 255")
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), np.uint8)
 TRAIN, TEST = IMAGES[:7], IMAGES[7:]
+TRAIN_LABELS, TEST_LABELS = [2, 0, 1, 1, 2, 0, 2], [1, 0, 2]
+ROWS = np.random.default_rng(1).normal(size=(5, 3))
 
 
 def write_set(data_dir, name, features, splits):
@@ -31,8 +34,7 @@ def write_set(data_dir, name, features, splits):
             split: tf.data.Dataset.from_generator(
                 lambda examples=examples: iter(examples),
                 output_signature={
-                    key: tf.TensorSpec(feature.shape, feature.tf_dtype)
-                    for key, feature in features.items()
+                    key: feature.get_tensor_spec() for key, feature in features.items()
                 },
             )
             for split, examples in splits.items()
@@ -53,10 +55,16 @@ def data_dir(tmp_path_factory):
     write_set(
         directory,
         "tiny",
-        {"image": features.Image(shape=(6, 5, 1)), "label": features.ClassLabel(num_classes=2)},
+        {"image": features.Image(shape=(6, 5, 1)), "label": features.ClassLabel(num_classes=3)},
         {
-            split: [{"image": image, "label": 0} for image in images]
-            for split, images in (("train", TRAIN), ("test", TEST))
+            split: [
+                {"image": image, "label": label}
+                for image, label in zip(images, labels, strict=True)
+            ]
+            for split, images, labels in (
+                ("train", TRAIN, TRAIN_LABELS),
+                ("test", TEST, TEST_LABELS),
+            )
         },
     )
     write_set(
@@ -73,6 +81,27 @@ def data_dir(tmp_path_factory):
         "words",
         {"label": features.ClassLabel(num_classes=2)},
         {"all_of": [{"label": 1}] * 3},
+    )
+    write_set(
+        directory,
+        "rows",
+        {
+            "features": features.Tensor(shape=(3,), dtype=np.float64),
+            "label": features.Tensor(shape=(), dtype=np.int64),  # a number, not a class
+        },
+        {"all_of": [{"features": row, "label": 7} for row in ROWS]},
+    )
+    write_set(
+        directory,
+        "matrices",
+        {"features": features.Tensor(shape=(3, 3), dtype=np.float64)},
+        {"all_of": [{"features": ROWS[:3]}] * 3},
+    )
+    write_set(
+        directory,
+        "columns",
+        {"features": features.FeaturesDict({"a": np.float32})},
+        {"all_of": [{"features": {"a": 1.0}}] * 3},
     )
     return directory
 
@@ -103,6 +132,26 @@ def test_order_and_ids_across_shards(data_dir, split, images, names, batch_size)
         np.testing.assert_array_equal(values, images)
 
 
+def test_labels_follow_their_images_through_slices(data_dir):
+    source = open_source("tfds:tiny:test+train[1:3]", None, data_dir=str(data_dir))
+    whole = read_batch(source)
+    np.testing.assert_array_equal(whole.labels, TEST_LABELS + TRAIN_LABELS[1:3])
+    assert whole.labels.dtype == np.int64
+    for batch_size in (1, 2, 4):
+        parts = [batch.labels for batch in take(source, 4).batches(batch_size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole.labels[:4])
+    same = open_source("tfds:sizes:same", None, data_dir=str(data_dir))
+    assert read_batch(same).labels is None
+
+
+def test_rows_of_numbers(data_dir):
+    source = open_source("tfds:rows:all_of", None, data_dir=str(data_dir))
+    batch = read_batch(source)
+    assert (source.shape, source.columns, batch.labels) == ((3,), None, None)
+    assert batch.values.dtype == np.float32
+    np.testing.assert_array_equal(batch.values, ROWS.astype(np.float32))
+
+
 def test_undeclared_sizes_are_taken_from_the_first_image(data_dir):
     source = open_source("tfds:sizes:same", None, data_dir=str(data_dir))
     assert source.shape == (6, 5, 1)
@@ -125,8 +174,10 @@ def test_sizes_that_vary_are_refused(data_dir):
         ("tiny:train[3:3]", "at least one input"),
         ("tiny:train[:4]+train[2:]", "each example once"),
         ("tiny:9.9.9:train", "tensorflow_datasets"),
-        ("words:all_of", "a feature 'image'; got features label"),
+        ("words:all_of", "a feature 'image' or 'features'; got features label"),
         ("mnits:test", r"tensorflow_datasets knows, such as mnist.*; got 'mnits'"),
+        ("matrices:all_of", "one vector of numbers as 'features'"),
+        ("columns:all_of", "one vector of numbers as 'features'"),
         ("no such name:test", "tensorflow_datasets"),
     ],
 )
@@ -201,6 +252,10 @@ def test_training_on_a_set(data_dir):
     )
     assert (len(data.train), len(data.validation)) == (5, 2)
     assert all(i.startswith("tiny/train/") for i in data.validation_ids)
+    held_out = [int(i.rpartition("/")[2]) for i in data.validation_ids]
+    np.testing.assert_array_equal(data.validation_labels, np.array(TRAIN_LABELS)[held_out])
+    np.testing.assert_array_equal(data.labels, np.delete(TRAIN_LABELS, held_out))
+    assert data.num_classes == 3
 
 
 def test_mnist_is_in_tfds_order_with_its_shapes(needs_tfds):

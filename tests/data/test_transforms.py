@@ -25,6 +25,13 @@ def test_flips_reverse_one_axis_and_undo_themselves(flip, axis, values, batch_si
     assert (once.shape, once.num_examples) == (source.shape, source.num_examples)
 
 
+def test_labels_stay_with_their_examples():
+    source = ArraySource("x", np.arange(20.0).reshape(5, 2, 2, 1), "x", np.array([4, 0, 2, 1, 1]))
+    for changed in (hflip(source), vflip(source), Mapped(source, np.negative, (2, 2, 1), "x")):
+        batches = list(changed.batches(2))
+        np.testing.assert_array_equal(np.concatenate([b.labels for b in batches]), source.labels)
+
+
 def test_flips_are_named():
     source = ArraySource("x", np.zeros((1, 2, 2, 1)), "x")
     assert (hflip(source).name, vflip(source).name) == ("hflip", "vflip")

@@ -10,18 +10,21 @@ import pathlib
 import zipfile
 
 import numpy as np
+from absl import logging
 
 from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import ArraySource
 from tfp_genens.errors import UserError
 
 USUAL_NAMES = ("image", "images", "x", "inputs", "features", "data")
+LABEL_NAMES = ("label", "labels")
 
 
 def open_npz(request: Request) -> ArraySource:
     """Opens one array [N, H, W, C], [N, H, W] (taken as one channel) or [N, features].
 
-    The array is KEY where given, else the one that has one of USUAL_NAMES, else the only one.
+    The array is KEY where given, else the one that has one of USUAL_NAMES, else the only one. An
+    array `label` or `labels` holds the class of each; where it cannot, a warning says why not.
 
     Raises:
       UserError: no such file or array, no archive, pickled or non-numeric values.
@@ -33,6 +36,8 @@ def open_npz(request: Request) -> ArraySource:
             raise request.error("an .npz archive", "a single array (.npy)")
         with archive:
             values = archive[_choose(request, archive.files, key)]
+            label_names = [name for name in LABEL_NAMES if name in archive.files]
+            labels = archive[label_names[0]] if label_names else None
     except UserError:
         raise
     except FileNotFoundError as e:
@@ -45,7 +50,28 @@ def open_npz(request: Request) -> ArraySource:
         raise request.error("an array [N, ...] of inputs", f"shape {values.shape}")
     if values.ndim == 3:
         values = values[..., np.newaxis]
-    return ArraySource(request.spec, values, os.path.basename(path))
+    prefix = os.path.basename(path)
+    return ArraySource(request.spec, values, prefix, _class_numbers(request, labels, len(values)))
+
+
+def _class_numbers(
+    request: Request, labels: np.ndarray | None, num_examples: int
+) -> np.ndarray | None:
+    if labels is None:
+        return None
+    if labels.shape != (num_examples,):
+        problem = f"shape {labels.shape} for {num_examples} inputs"
+    elif labels.dtype.kind not in "bui":
+        problem = f"dtype {labels.dtype}"
+    elif labels.size and labels.min() < 0:
+        problem = f"the negative number {labels.min()}"
+    else:
+        return labels.astype(np.int64)
+    logging.warning(
+        "%s: labels left out: they must be whole numbers from 0, one an input; got %s.",
+        *(request.spec, problem),
+    )
+    return None
 
 
 def _split(request: Request) -> tuple[str, str | None]:
@@ -62,7 +88,7 @@ def _choose(request: Request, names: list[str], key: str | None) -> str:
             raise request.error(f"one of the arrays {listed(names)}", repr(key))
         return key
     usual = [name for name in USUAL_NAMES if name in names]
-    candidates = usual or names
+    candidates = usual or [name for name in names if name not in LABEL_NAMES] or names
     if len(candidates) != 1:
         raise request.error(
             f"a single array, or one named {' or '.join(USUAL_NAMES)}; name it as npz:PATH:KEY",

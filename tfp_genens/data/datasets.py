@@ -7,7 +7,7 @@ import hashlib
 
 import numpy as np
 
-from tfp_genens.data.sources import read_all
+from tfp_genens.data.sources import read_batch
 from tfp_genens.data.specs import open_source, scheme_of
 from tfp_genens.errors import UserError
 from tfp_genens.seeds import numpy_generator
@@ -81,7 +81,8 @@ class TrainingData:
       train: [num_train, *shape].
       validation: [num_validation, *shape], held out of training; the same for all members. In
         random order, so that the first few are a random sample even of data sorted by class.
-      fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes.
+      fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes;
+        labels have no part in it, as most models do not see them.
       labels: int64 [num_train], class numbers from 0; None where the set has none.
       validation_labels: int64 [num_validation], likewise.
     """
@@ -94,6 +95,12 @@ class TrainingData:
     fingerprint: str
     labels: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """One more than the largest class number; None without labels."""
+        parts = [part for part in (self.labels, self.validation_labels) if part is not None]
+        return 1 + max(int(part.max()) for part in parts) if parts else None
 
 
 def load_training_data(
@@ -119,8 +126,11 @@ def load_training_data(
         expected = f"one of {', '.join(DATASETS)}, or a SPEC such as npz:PATH"
         raise UserError("--dataset", expected, repr(dataset))
     input_spec = _natural_input_spec(spec, data_dir)
-    ids, values = read_all(open_source(spec, input_spec, argument="--dataset", data_dir=data_dir))
-    values = values.astype(input_spec.dtype, copy=False)
+    everything = read_batch(open_source(spec, input_spec, argument="--dataset", data_dir=data_dir))
+    values = everything.values.astype(input_spec.dtype, copy=False)
+    labels = everything.labels
+    if labels is not None and (labels < 0).any():  # a set whose labels are not public
+        labels = None
     order = numpy_generator(seed, "validation").permutation(len(values))
     num_validation = round(validation_fraction * len(values))
     if not 0 < num_validation < len(values):
@@ -136,9 +146,11 @@ def load_training_data(
         name=dataset,
         train=train,
         validation=validation,
-        validation_ids=tuple(ids[i] for i in held_out),
+        validation_ids=tuple(everything.example_ids[i] for i in held_out),
         input_spec=input_spec,
         fingerprint=_fingerprint(train, validation),
+        labels=None if labels is None else labels[kept],
+        validation_labels=None if labels is None else labels[held_out],
     )
 
 

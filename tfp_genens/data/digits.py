@@ -25,8 +25,9 @@ def open_digits(request: Request) -> ArraySource:
         raise request.error("digits:train or digits:test", repr(request.location))
     from sklearn.datasets import load_digits  # slow to import
 
-    sixteenths = load_digits().images
-    images = np.round(sixteenths * 255 / 16).astype(np.uint8)[..., np.newaxis]
+    stored = load_digits()
+    images = np.round(stored.images * 255 / 16).astype(np.uint8)[..., np.newaxis]
     order = numpy_generator(0, "digits", "split").permutation(len(images))
     chosen = order[SPLITS[request.location]]
-    return ArraySource(request.spec, images[chosen], f"digits/{request.location}")
+    labels = stored.target[chosen].astype(np.int64)
+    return ArraySource(request.spec, images[chosen], f"digits/{request.location}", labels)

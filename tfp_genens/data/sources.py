@@ -25,10 +25,13 @@ class Batch:
       example_ids: stable and unique within a source, e.g. "mnist/test/17", "photo.png", "row 12".
       values: [batch, *shape], the source's dtype, on the scale people have their data in (images
         0 to 255, table rows in raw units).
+      labels: int64 [batch], class numbers from 0, or -1 where a labelled set leaves one open; None
+        where the source has none.
     """
 
     example_ids: tuple[str, ...]
     values: np.ndarray
+    labels: np.ndarray | None = None
 
     def __post_init__(self):
         if len(self.example_ids) != len(self.values):
@@ -36,12 +39,18 @@ class Batch:
                 "`example_ids` must name every value; "
                 f"got {len(self.example_ids)} for {len(self.values)}."
             )
+        if self.labels is not None and self.labels.shape != (len(self.values),):
+            raise ValueError(
+                "`labels` must hold one number a value; "
+                f"got shape {self.labels.shape} for {len(self.values)}."
+            )
 
     def __len__(self) -> int:
         return len(self.example_ids)
 
     def __getitem__(self, part: slice) -> Batch:
-        return Batch(self.example_ids[part], self.values[part])
+        labels = None if self.labels is None else self.labels[part]
+        return Batch(self.example_ids[part], self.values[part], labels)
 
 
 class Source(Protocol):
@@ -97,7 +106,14 @@ def _join(batches: list[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
     ids = itertools.chain.from_iterable(batch.example_ids for batch in batches)
-    return Batch(tuple(ids), np.concatenate([batch.values for batch in batches]))
+    labels = [batch.labels for batch in batches if batch.labels is not None]
+    if len(labels) not in (0, len(batches)):
+        raise ValueError("`labels` must be in all batches of a source or in none; got some.")
+    return Batch(
+        tuple(ids),
+        np.concatenate([batch.values for batch in batches]),
+        np.concatenate(labels) if labels else None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +122,13 @@ class ArraySource:
 
     Attributes:
       values: [N, *shape].
+      labels: int64 [N]; None where there are none.
     """
 
     name: str
     values: np.ndarray
     prefix: str
+    labels: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +145,8 @@ class ArraySource:
         for start in range(0, len(self.values), size):
             values = self.values[start : start + size]
             ids = (f"{self.prefix}/{i}" for i in range(start, start + len(values)))
-            yield Batch(tuple(ids), values)
+            labels = None if self.labels is None else self.labels[start : start + size]
+            yield Batch(tuple(ids), values, labels)
 
 
 class BlockSource:
@@ -208,7 +227,12 @@ def take(source: Source, num_examples: int) -> Source:
     return _Taken(source, num_examples)
 
 
+def read_batch(source: Source) -> Batch:
+    """Everything a source has, in memory, as one batch."""
+    return _join(list(source.batches(1000)))
+
+
 def read_all(source: Source) -> tuple[tuple[str, ...], np.ndarray]:
     """Everything a source has, in memory: ids, and values [N, *shape]."""
-    joined = _join(list(source.batches(1000)))
+    joined = read_batch(source)
     return joined.example_ids, joined.values

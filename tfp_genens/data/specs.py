@@ -11,7 +11,7 @@ from tfp_genens.data.digits import open_digits
 from tfp_genens.data.images import open_images
 from tfp_genens.data.requests import Request
 from tfp_genens.data.sources import Source
-from tfp_genens.data.tables import TableSource, open_csv, open_parquet
+from tfp_genens.data.tables import open_csv, open_parquet
 from tfp_genens.data.tfds_source import open_tfds
 from tfp_genens.errors import UserError
 from tfp_genens.spec import InputSpec
@@ -78,5 +78,5 @@ def open_source(
         raise UserError(argument, f"a SPEC: {spec_forms()}", repr(spec))
     request = Request(spec, location, input_spec, argument, data_dir)
     source = SCHEMES[scheme].open(request)
-    columns = source.columns if isinstance(source, TableSource) else None
+    columns = getattr(source, "columns", None)
     return CheckedSource(source, request, columns)

@@ -1,4 +1,4 @@
-"""`tfds:NAME:SPLIT`: the images of a tensorflow_datasets set, streamed in stored order.
+"""`tfds:NAME:SPLIT`: images or rows of a tensorflow_datasets set, streamed in stored order.
 
 tensorflow_datasets is imported only when such a set is opened, as that takes a while.
 """
@@ -25,7 +25,8 @@ import numpy as np
 from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import Batch, rebatch
 
-FEATURE = "image"
+IMAGE, ROW, LABEL = "image", "features", "label"
+COLUMNS = "feature_names"  # in a set's metadata: what the columns of its rows are called
 OWN_BUILDERS = "tfp_genens.data.not_mnist.not_mnist_dataset_builder"
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 # NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
@@ -39,13 +40,20 @@ def data_directory(data_dir: str | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsSource:
-    """Images of a prepared set; ids are `{name}/{split}/{index}`, whatever slice is read."""
+    """Examples of a prepared set; ids are `{name}/{split}/{index}`, whatever slice is read.
+
+    Attributes:
+      split: as the SPEC has it, with slices.
+      ranges: (split, indices) of what is read, in order.
+      columns: the column name of each feature of rows, where the set's metadata hold them.
+    """
 
     request: Request
     builder: Any
     split: str
-    ranges: tuple[tuple[str, range], ...]  # (split, indices), in order
+    ranges: tuple[tuple[str, range], ...]
     shape: tuple[int, ...]
+    columns: tuple[str, ...] | None
 
     @property
     def name(self) -> str:
@@ -64,8 +72,8 @@ class TfdsSource:
         if config is not None:
             set_name += f"/{config.name}"
         ids = (f"{set_name}/{split}/{i}" for split, indices in self.ranges for i in indices)
-        for images in _images(self.request, self.builder, self.split):
-            batch = Batch(tuple(next(ids) for _ in images), images)
+        for values, labels in _examples(self.request, self.builder, self.split):
+            batch = Batch(tuple(next(ids) for _ in values), values, labels)
             self._check_size(batch)
             yield batch
 
@@ -81,8 +89,9 @@ def open_tfds(request: Request) -> TfdsSource:
     """Opens a set, downloading and preparing it where it is not laid out yet.
 
     Raises:
-      UserError: an unknown set, version or split; a set without images; one that is not laid out
-        and cannot be downloaded (the message names the set and the data directory).
+      UserError: an unknown set, version or split; a set with neither images nor rows of numbers;
+        other columns than the model's; a set that is not laid out and cannot be downloaded (the
+        message names the set and the data directory).
     """
     match = _LOCATION.fullmatch(request.location)
     if match is None:
@@ -91,17 +100,50 @@ def open_tfds(request: Request) -> TfdsSource:
     builder = _builder(request, match["name"], data_dir)
     if not builder.info.splits:
         _prepare(request, builder, match["name"], data_dir)
-    features = builder.info.features
-    if FEATURE not in features:
-        raise request.error(f"a set with a feature {FEATURE!r}", f"features {listed(features)}")
+    feature = _feature(request, builder)
     ranges = _ranges(request, builder, match["split"])
-    shape = features[FEATURE].shape
+    shape = feature.shape
     if None in shape:  # sizes vary, or are not declared: the first image says what they are to be
-        first = next(_images(request, builder, match["split"]), None)
+        first = next(_examples(request, builder, match["split"]), None)
         if first is None:
             raise request.error("at least one input", "none")
-        shape = first.shape[1:]
-    return TfdsSource(request, builder, match["split"], ranges, tuple(shape))
+        shape = first[0].shape[1:]
+    columns = _columns(request, builder) if len(shape) == 1 else None
+    return TfdsSource(request, builder, match["split"], ranges, tuple(shape), columns)
+
+
+def _feature_name(builder) -> str:
+    return IMAGE if IMAGE in builder.info.features else ROW
+
+
+def _feature(request: Request, builder):
+    """What is read of each example: its image, or else its row."""
+    features = builder.info.features
+    name = _feature_name(builder)
+    if name not in features:
+        expected = f"a set with a feature {IMAGE!r} or {ROW!r}"
+        raise request.error(expected, f"features {listed(features)}")
+    feature = features[name]
+    if name == ROW and (isinstance(feature.shape, dict) or len(feature.shape) != 1):
+        raise request.error(f"one vector of numbers as {ROW!r}", f"{feature}")
+    return feature
+
+
+def _columns(request: Request, builder) -> tuple[str, ...] | None:
+    columns = (builder.info.metadata or {}).get(COLUMNS)
+    if columns is None:
+        return None
+    spec = request.input_spec
+    if spec is not None and tuple(columns) != spec.column_names():
+        raise request.error(f"the columns {listed(spec.column_names())}", listed(columns))
+    return tuple(columns)
+
+
+def _has_labels(builder) -> bool:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    return LABEL in features and isinstance(features[LABEL], tfds.features.ClassLabel)
 
 
 @contextlib.contextmanager
@@ -201,25 +243,34 @@ def _ranges(request: Request, builder, split: str) -> tuple[tuple[str, range], .
     return ranges
 
 
-def _images(request: Request, builder, split: str) -> Iterator[np.ndarray]:
-    """Images [n, height, width, channels]: many at once where all have one declared size."""
+def _examples(
+    request: Request, builder, split: str
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Values [n, *shape] and their labels: many at once where all have one declared size.
+
+    Images keep their dtype; rows are float32, as those of tables.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    name, has_labels = _feature_name(builder), _has_labels(builder)
+    wanted = {name: True, LABEL: True} if has_labels else {name: True}
     with _quiet():
         try:
             dataset = builder.as_dataset(
                 split=split,
                 shuffle_files=False,
-                decoders=tfds.decode.PartialDecoding({FEATURE: True}),
+                decoders=tfds.decode.PartialDecoding(wanted),
                 read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
             )
         except (ValueError, AssertionError, OSError) as e:
             raise request.error("a readable set", _first_line(e)) from e
-    batch_size = 1 if None in builder.info.features[FEATURE].shape else 256
+    batch_size = 1 if None in builder.info.features[name].shape else 256
     try:
         for example in dataset.batch(batch_size).as_numpy_iterator():
-            yield example[FEATURE]
+            values = example[name]
+            labels = example[LABEL].astype(np.int64) if has_labels else None
+            yield (values.astype(np.float32) if name == ROW else values), labels
     except tf.errors.OpError as e:
         raise request.error("readable records", _first_line(e)) from e
 

@@ -14,7 +14,7 @@ HEIGHT_AXIS, WIDTH_AXIS = 0, 1
 
 @dataclasses.dataclass(frozen=True)
 class Flipped:
-    """A source of images with one axis reversed; ids stay those of the images that were flipped.
+    """Images with one axis reversed; ids and labels stay those of the images that were flipped.
 
     Attributes:
       axis: HEIGHT_AXIS (upside down) or WIDTH_AXIS (mirrored), of the event.
@@ -45,7 +45,7 @@ class Flipped:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         reverse = [slice(None)] * (self.axis + 1) + [slice(None, None, -1)]
         for batch in self.source.batches(batch_size):
-            yield Batch(batch.example_ids, batch.values[tuple(reverse)])
+            yield dataclasses.replace(batch, values=batch.values[tuple(reverse)])
 
 
 def hflip(source: Source, name: str = "hflip") -> Flipped:
@@ -60,7 +60,7 @@ def vflip(source: Source, name: str = "vflip") -> Flipped:
 
 @dataclasses.dataclass(frozen=True)
 class Mapped:
-    """A source with a function applied to its values; ids stay those of the examples.
+    """A source with a function applied to its values; ids and labels stay those of the examples.
 
     Attributes:
       function: values [batch, *source.shape] -> [batch, *shape], each example by itself.
@@ -78,4 +78,4 @@ class Mapped:
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         for batch in self.source.batches(batch_size):
-            yield Batch(batch.example_ids, self.function(batch.values))
+            yield dataclasses.replace(batch, values=self.function(batch.values))
