@@ -4,116 +4,27 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from support import evaluations
+from support.evaluations import NUM_INPUTS, OUTPUTS
 
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import paper, repetition
-from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.evaluation import repetition
 from tfp_genens.reporting import compare_table, documents
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.paper_tables import TABLES
-from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import available_scores, combine
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.scoring.columns import member_column
+from tfp_genens.spec import HIGHER_IS_NORMAL, OutputSpec
 
-OUTPUTS = {
-    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
-}
-NUM_INPUTS = 61
 SETS = ("hflip", "adversarial_clipped")
 BASE_NAME, OTHER_NAME = "base", "train_samples 16 (not 1)"
 
 
-def score_file(name, mean, members, outputs):
-    shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
-    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
-    log_prob = shared + np.array(noise)
-    values = {"log_prob": log_prob, "rate": -0.1 * log_prob, "critic": log_prob}
-    values = {output: values[output] for output in outputs}
-    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
-    for output, of_members in values.items():
-        columns |= {
-            member_column(output, m): row for m, row in zip(members, of_members, strict=True)
-        }
-    columns |= combine(values)
-    return ScoreFile(
-        pd.DataFrame(columns),
-        tuple(members),
-        outputs,
-        {score: row.spec for score, row in available_scores(values).items()},
-        "mnist",
-        "a source",
-        {},
-    )
-
-
-def evaluation(
-    members=range(5),
-    sets=SETS,
-    mean=-1.0,
-    train_dataset="mnist",
-    model="vae",
-    outputs=OUTPUTS,
-    num_examples=NUM_INPUTS,
-    **config,
-):
-    """The OoD sets are `mean` nats likelier than test images."""
-    config = {"model": model, "dataset": train_dataset, "train_samples": 1, "seed": 0} | config
-    in_scores = score_file("in_distribution", 0.0, members, outputs)
-    rows, entries, ood = [], [], []
-    for name in sets:
-        attacked = (0,) if name == "adversarial_clipped" else None
-        scores = score_file(name, mean, members, outputs)
-        rows += make_rows(
-            in_scores,
-            scores,
-            ood_dataset=name,
-            description="",
-            attacked_members=attacked,
-            train_dataset=train_dataset,
-            model=model,
-            num_bootstrap=20,
-            seed=0,
-        )
-        attack = {"steps": 1} if attacked else {}
-        entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
-        ood.append(EvaluatedSet(name, name, scores, {}, 0))
-    scores = [*in_scores.member_scores, *in_scores.ensemble_scores]
-    document = {
-        "train_dataset": train_dataset,
-        "model": model,
-        "members": len(members),
-        "num_in": NUM_INPUTS,
-        "labels": {
-            "datasets": {"mnist": "MNIST", "hflip": "HFlip"},
-            "scores": {"rate": "Rate", "log_prob": "log p(x)", "waic": "WAIC"},
-        },
-        "main_scores": list(paper.main_scores(scores, model)),
-        "rows": rows,
-        "missing": [],
-        "notes": [],
-        "sets": entries,
-        "settings": {"run_dir": "runs/x", "num_examples": num_examples, "seed": 0},
-        "manifests": [
-            {
-                "member": m,
-                "seed": config["seed"],
-                "config": config,
-                "steps": 5000,
-                "wall_clock_secs": 60.0 * (10 + m),
-            }
-            for m in members
-        ],
-    }
-    in_set = EvaluatedSet("in_distribution", "test", in_scores, {}, 0)
-    directory = Path(f"runs/x/{'_'.join(map(str, members))}")
-    return Evaluation(directory, document, in_set, tuple(ood), None)
+def evaluation(members=range(5), sets=SETS, mean=-1.0, **options):
+    return evaluations.evaluation(members, dict.fromkeys(sets, mean), **options)
 
 
 def one_more(mean=-1.0, **config):
@@ -270,7 +181,7 @@ def test_a_set_that_only_one_has_is_shown():
 
 
 def test_another_model_is_compared_by_the_scores_that_both_have():
-    log_prob = {"log_prob": OUTPUTS["log_prob"]}
+    log_prob = {"log_prob": OUTPUTS["vae"]["log_prob"]}
     other = evaluation(range(3), model="glow", outputs=log_prob, levels=3)
     found = compare_table.table([evaluation(), other])
     assert found.sections[0].header[2] == "glow (not vae)"
@@ -290,9 +201,9 @@ def test_what_cannot_be_compared():
         ([evaluation(), evaluation(model="wgan", outputs=critic)], r"a main score in common"),
         ([evaluation(sets=()), evaluation([5], sets=())], r"evaluations of OoD sets"),
     ]
-    for evaluations, match in cases:
+    for given, match in cases:
         with pytest.raises(UserError, match=rf"--evaluation_dir.*{match}"):
-            compare_table.table(evaluations)
+            compare_table.table(given)
 
 
 def test_every_form_can_be_written():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from support.evaluations import evaluation as in_memory
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation.member_curve import Point
@@ -238,11 +239,21 @@ def test_member_curves_end_at_the_auroc_of_all_members(evaluation):
     labels = {s.label: s.name for s in evaluation.ood[:3]}  # attacks are left out
     assert panels.keys() == labels.keys()
     for label, ax in panels.items():
-        for score, line in zip(member_figure.STYLES, ax.lines, strict=True):
+        for score, line in zip(("log_prob_mean", "log_prob_var", "waic"), ax.lines, strict=True):
             sizes, aurocs = line.get_data()
             assert list(sizes) == ([2] if score == "log_prob_var" else [1, 2])
             assert aurocs[-1] == pytest.approx(evaluation.row(labels[label], score)["auroc"])
     assert "adversarial_clipped" in page.caption
+
+
+def test_member_curves_of_critics_are_of_their_own_scores():
+    critics = in_memory(range(3), model="wgan")
+    (panel,) = (ax for ax in drawn("members", critics).figure.axes if ax.get_visible())
+    expected = [critics.row("hflip", score)["auroc"] for score in ("critic_mean", "critic_var")]
+    assert [line.get_ydata()[-1] for line in panel.lines] == pytest.approx(expected)
+    critics.in_distribution.scores.ensemble_scores.clear()
+    with pytest.raises(UserError, match="have one of log_prob_mean"):
+        drawn("members", critics)
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 2), min_size=1, max_size=5))

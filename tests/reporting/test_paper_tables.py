@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from support import evaluations
+from support.evaluations import NUM_INPUTS
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import paper, repetition, verdicts
-from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.reporting import configurations, documents, member_table, table2
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import available_scores, combine
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.spec import HIGHER_IS_NORMAL
 
-OUTPUTS = {
-    "vae": {
-        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
-    },
-    "wgan": {"critic": OutputSpec("logits", HIGHER_IS_NORMAL)},
-    "glow": {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)},
-}
-MAIN_SCORES = {
-    "vae": ["rate", "log_prob", "waic"],
-    "wgan": ["critic", "critic_var"],
-    "glow": ["log_prob", "waic"],
-}
-OWN_SETTINGS = {"vae": {"beta": 1.0}, "wgan": {"critic_steps": 5}, "glow": {}}
-NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
-LABELS = {
-    "rate": "Rate",
-    "log_prob": "log p(x)",
-    "waic": "WAIC",
-    "critic": "D",
-    "critic_var": "Var(D)",
-}
 MNIST_ROWS = [
     "omniglot",
     "not_mnist",
@@ -61,82 +35,12 @@ MEANS = dict.fromkeys(MNIST_ROWS, -1.0) | {
 }
 
 
-def score_file(name, mean, members, model="vae"):
-    """Inputs are the same in every evaluation; members differ by their number."""
-    shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
-    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
-    log_prob = shared + np.array(noise)
-    values = {
-        "log_prob": log_prob,
-        "rate": -0.1 * log_prob + 0.05 * np.array(noise),
-        "critic": np.where(log_prob > -2, log_prob, 0.5 * log_prob),
-    }
-    values = {output: values[output] for output in OUTPUTS[model]}
-    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
-    for output, of_members in values.items():
-        columns |= {
-            member_column(output, m): row for m, row in zip(members, of_members, strict=True)
-        }
-    columns |= combine(values)
-    return ScoreFile(
-        pd.DataFrame(columns),
-        tuple(members),
-        OUTPUTS[model],
-        {name: score.spec for name, score in available_scores(values).items()},
-        "mnist",
-        "a source",
-        {},
-    )
-
-
 def evaluation(
     members=range(5),
     sets=("hflip", "fashion_mnist", "adversarial_unclipped", "adversarial_clipped"),
-    train_dataset="mnist",
-    model="vae",
-    **config,
+    **options,
 ):
-    settings = {"model": model, "dataset": train_dataset, "seed": 0}
-    config = settings | OWN_SETTINGS[model] | config
-    in_scores = score_file("in_distribution", 0.0, members, model)
-    rows, entries, ood = [], [], []
-    for name in sets:
-        attacked = (0,) if name in ("adversarial_unclipped", "adversarial_clipped") else None
-        scores = score_file(name, MEANS[name], members, model)
-        rows += make_rows(
-            in_scores,
-            scores,
-            ood_dataset=name,
-            description="",
-            attacked_members=attacked,
-            train_dataset=train_dataset,
-            model=model,
-            num_bootstrap=20,
-            seed=0,
-        )
-        attack = {"steps": 1} if name.startswith("adversarial") else {}
-        entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
-        ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
-    document = {
-        "train_dataset": train_dataset,
-        "model": model,
-        "members": len(members),
-        "num_in": NUM_INPUTS,
-        "labels": {
-            "datasets": {"mnist": "MNIST", "hflip": "HFlip"},
-            "scores": LABELS,
-        },
-        "main_scores": MAIN_SCORES[model],
-        "rows": rows,
-        "missing": [],
-        "notes": [],
-        "sets": entries,
-        "settings": {"run_dir": "runs/x", "num_examples": NUM_INPUTS},
-        "manifests": [{"member": m, "seed": config["seed"], "config": config} for m in members],
-    }
-    in_set = EvaluatedSet("in_distribution", "test", in_scores, {"first": np.ones(3)}, 0)
-    directory = Path(f"runs/x/{'_'.join(map(str, members))}")
-    return Evaluation(directory, document, in_set, tuple(ood), None)
+    return evaluations.evaluation(members, {name: MEANS[name] for name in sets}, **options)
 
 
 def records_by_cell(document):
@@ -470,11 +374,11 @@ def test_too_little_for_a_curve():
         member_table.table([evaluation([0])])
     with pytest.raises(UserError, match=r"attack no members; got adversarial_clipped"):
         member_table.table([evaluation(sets=("adversarial_clipped",))])
-    with pytest.raises(UserError, match=r"attack no members; got none"):
+    with pytest.raises(UserError, match=r"evaluations of OoD sets.*which has none"):
         member_table.table([evaluation(sets=())])
     other = evaluation()
     other.in_distribution.scores.ensemble_scores.clear()
-    with pytest.raises(UserError, match=r"have one of log_prob_mean, .*which has none"):
+    with pytest.raises(UserError, match=r"have one of log_prob_mean, .*which has log_prob, rate"):
         member_table.table([other])
 
 

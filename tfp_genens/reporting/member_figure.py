@@ -17,17 +17,19 @@ from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.labels import run_label
 from tfp_genens.reporting.layout import WIDTH, Page
 from tfp_genens.reporting.member_table import MemberScores, member_scores
-from tfp_genens.reporting.requirements import require_scores
+from tfp_genens.reporting.requirements import require_any_score
 
 # Colour, line, marker and width; later ones are drawn on top and are thinner.
 STYLES: dict[str, tuple[str, Any, str, float]] = {
     "log_prob_mean": ("#E69F00", "-", "s", 2.6),
     "log_prob_var": ("#CC79A7", (0, (1.5, 1)), "^", 1.6),
     "waic": ("#000000", "-", "o", 1.4),
+    "critic_mean": ("#56B4E9", "-", "s", 2.0),
+    "critic_var": ("#0072B2", "-", "o", 1.4),
 }
 NUM_COLUMNS = 3
 MIN_SPAN = 10.0  # points of AUROC: less would blow noise up
-SMALLEST = {"log_prob_var": 2}  # one member has no variance
+SMALLEST = {"log_prob_var": 2, "critic_var": 2}  # one member has no variance
 
 
 def figure(evaluations: Sequence[Evaluation]) -> Page:
@@ -38,7 +40,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         `member_table.member_scores`.
     """
     for evaluation in evaluations:
-        require_scores(evaluation, STYLES)
+        require_any_score(evaluation, STYLES)
     joined = [member_scores(c) for c in configurations.group(evaluations)]
     num_lines = [-(-len(scores.ood_outputs) // NUM_COLUMNS) for scores in joined]
     heights = [2.1 * lines + 0.4 for lines in num_lines]
@@ -49,7 +51,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     for block, scores, lines in zip(blocks, joined, num_lines, strict=True):
         _block(block, scores, lines)
     layout.outer_labels(drawing, "members in the ensemble", "AUROC, percent")
-    layout.legend(drawing, _handles(joined[0]))
+    layout.legend(drawing, _handles(joined))
     return Page(
         "members",
         title,
@@ -81,6 +83,8 @@ def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
 def _panel(ax: Axes, points: Sequence[Point]) -> None:
     for score, (color, line, marker, width) in STYLES.items():
         chosen = [point for point in points if point.score == score]
+        if not chosen:
+            continue
         sizes = [point.size for point in chosen]
         ax.fill_between(
             sizes,
@@ -116,8 +120,12 @@ def limits(points: Sequence[Point]) -> tuple[float, float]:
     return low + shift, high + shift
 
 
-def _handles(scores: MemberScores) -> list[Line2D]:
-    document = scores.configuration.first.document
+def _handles(joined: Sequence[MemberScores]) -> list[Line2D]:
+    labels = {
+        score: results.score_label(scores.configuration.first.document, score)
+        for scores in joined
+        for score in scores.configuration.first.in_distribution.scores.ensemble_scores
+    }
     return [
         Line2D(
             [],
@@ -127,9 +135,10 @@ def _handles(scores: MemberScores) -> list[Line2D]:
             linewidth=width,
             marker=marker,
             markersize=2 * width + 1,
-            label=results.score_label(document, score),
+            label=labels[score],
         )
         for score, (color, line, marker, width) in STYLES.items()
+        if score in labels
     ]
 
 

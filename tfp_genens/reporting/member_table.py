@@ -15,7 +15,7 @@ from tfp_genens.reporting import configurations
 from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT
+from tfp_genens.reporting.requirements import ARGUMENT, require_any_score
 from tfp_genens.scoring.combine import DECISION_SCORES, ENSEMBLE_SCORES
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4
@@ -56,13 +56,7 @@ def member_scores(configuration: Configuration) -> MemberScores:
     members = tuple(m for e in evaluations for m in configurations.member_names(e))
     if len(members) < 2:
         raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
-    known = evaluations[0].in_distribution.scores.ensemble_scores
-    if not any(score in known for score in member_curve.SCORES):
-        raise UserError(
-            ARGUMENT,
-            f"evaluations that have one of {', '.join(member_curve.SCORES)}",
-            f"{evaluations[0].directory}, which has none",
-        )
+    require_any_score(evaluations[0], member_curve.SCORES)
     names = [
         ood.name
         for ood in evaluations[0].ood

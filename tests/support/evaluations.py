@@ -1,0 +1,130 @@
+"""Evaluations made by hand, in memory: what tables and figures are tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfp_genens.evaluation import paper
+from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.scoring.columns import ScoreFile, member_column
+from tfp_genens.scoring.combine import available_scores, combine
+from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+
+OUTPUTS = {
+    "vae": {
+        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+    },
+    "wgan": {"critic": OutputSpec("logits", HIGHER_IS_NORMAL)},
+    "glow": {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)},
+}
+OWN_SETTINGS = {
+    "vae": {"beta": 1.0, "train_samples": 1},
+    "wgan": {"critic_steps": 5},
+    "glow": {},
+}
+LABELS = {
+    "rate": "Rate",
+    "log_prob": "log p(x)",
+    "waic": "WAIC",
+    "critic": "D",
+    "critic_var": "Var(D)",
+}
+NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
+
+
+def score_file(name, mean, members, outputs=OUTPUTS["vae"]):
+    """Inputs are the same in every evaluation; members differ by their number."""
+    shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
+    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
+    log_prob = shared + np.array(noise)
+    values = {
+        "log_prob": log_prob,
+        "rate": -0.1 * log_prob + 0.05 * np.array(noise),
+        "critic": np.where(log_prob > -2, log_prob, 0.5 * log_prob),
+    }
+    values = {output: values[output] for output in outputs}
+    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
+    for output, of_members in values.items():
+        columns |= {
+            member_column(output, m): row for m, row in zip(members, of_members, strict=True)
+        }
+    columns |= combine(values)
+    return ScoreFile(
+        pd.DataFrame(columns),
+        tuple(members),
+        outputs,
+        {score: row.spec for score, row in available_scores(values).items()},
+        "mnist",
+        "a source",
+        {},
+    )
+
+
+def evaluation(
+    members=range(5),
+    sets: Mapping[str, float] = {"hflip": -1.0},
+    *,
+    train_dataset="mnist",
+    model="vae",
+    outputs=None,
+    num_examples=NUM_INPUTS,
+    **config,
+):
+    """An evaluation whose OoD sets are so many nats likelier than test images; attacks, named
+    adversarial_*, are on member 0, but for those on WAIC."""
+    outputs = outputs or OUTPUTS[model]
+    config = {"model": model, "dataset": train_dataset, "seed": 0} | OWN_SETTINGS[model] | config
+    in_scores = score_file("in_distribution", 0.0, members, outputs)
+    rows, entries, ood = [], [], []
+    for name, mean in sets.items():
+        is_attack = name.startswith("adversarial")
+        attacked = (0,) if is_attack and "waic" not in name else None
+        scores = score_file(name, mean, members, outputs)
+        rows += make_rows(
+            in_scores,
+            scores,
+            ood_dataset=name,
+            description="",
+            attacked_members=attacked,
+            train_dataset=train_dataset,
+            model=model,
+            num_bootstrap=20,
+            seed=0,
+        )
+        attack = {"steps": 1} if is_attack else {}
+        entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
+        ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
+    document = {
+        "train_dataset": train_dataset,
+        "model": model,
+        "members": len(members),
+        "num_in": NUM_INPUTS,
+        "labels": {"datasets": {"mnist": "MNIST", "hflip": "HFlip"}, "scores": LABELS},
+        "main_scores": list(
+            paper.main_scores([*in_scores.member_scores, *in_scores.ensemble_scores], model)
+        ),
+        "rows": rows,
+        "missing": [],
+        "notes": [],
+        "sets": entries,
+        "settings": {"run_dir": "runs/x", "num_examples": num_examples, "seed": 0},
+        "manifests": [
+            {
+                "member": m,
+                "seed": config["seed"],
+                "config": config,
+                "steps": 5000,
+                "wall_clock_secs": 60.0 * (10 + m),
+            }
+            for m in members
+        ],
+    }
+    in_set = EvaluatedSet("in_distribution", "test", in_scores, {"first": np.ones(3)}, 0)
+    directory = Path(f"runs/x/{'_'.join(map(str, members))}")
+    return Evaluation(directory, document, in_set, tuple(ood), None)
