@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfp_genens.data import load_training_data
+from tfp_genens.data import DATASETS, load_training_data
 from tfp_genens.errors import UserError
 from tfp_genens.spec import InputSpec
 
@@ -150,7 +150,7 @@ def test_unknown_data_set(dataset):
     with pytest.raises(UserError) as error:
         load_training_data(dataset, validation_fraction=0.1, seed=0)
     assert error.value.argument == "--dataset"
-    assert error.value.expected == "one of digits, mnist, fashion_mnist, or a SPEC such as npz:PATH"
+    assert error.value.expected == f"one of {', '.join(DATASETS)}, or a SPEC such as npz:PATH"
     assert error.value.got == repr(dataset)
 
 

@@ -8,7 +8,8 @@ import scipy.stats
 
 from tfp_genens.data import DATASETS, OOD_SETS, OodContext, open_ood, open_source, read_all, take
 from tfp_genens.data.noise import gaussian_blocks
-from tfp_genens.data.sources import ArraySource
+from tfp_genens.data.ood import parse_ood
+from tfp_genens.data.sources import ArraySource, origin_of
 from tfp_genens.errors import UserError
 
 NOISY = [
@@ -203,6 +204,9 @@ def test_tables_of_the_paper_are_in_its_order():
     assert DATASETS["fashion_mnist"].ood[:7] == (
         *("omniglot", "not_mnist", "mnist", "uniform", "gaussian", "hflip", "vflip"),
     )
+    assert DATASETS["cifar10"].ood[:7] == (
+        *("celeba", "svhn", "imagenet32", "uniform", "gaussian", "hflip", "vflip"),
+    )
 
 
 def test_what_only_measures_a_choice_is_judged_when_asked_for():
@@ -300,14 +304,87 @@ def test_any_spec_is_a_set(context, tmp_path):
     assert (read_all(source)[1] == 9).all()
 
 
-@pytest.mark.parametrize("name", ["nonsense", "", "foo:bar"])
+def test_a_spec_can_stand_in_for_a_set_that_is_read(context, tmp_path):
+    np.savez(tmp_path / "a=b.npz", x=np.full((300, 8, 8, 1), 9, np.uint8))
+    spec = f"npz:{tmp_path / 'a=b.npz'}"
+    row, source = open_ood(f"celeba={spec}", context)
+    assert (row.name, row.label) == ("celeba", "CelebA")
+    assert row.is_stand_in
+    assert spec in row.description
+    assert "178" not in row.description
+    assert origin_of(source) == spec
+    assert (read_all(source)[1] == 9).all()
+    assert not open_ood(spec, context)[0].is_stand_in
+    assert not OOD_SETS["celeba"].is_stand_in
+
+
+def test_forms_of_sets():
+    assert parse_ood("hflip") == ("hflip", None)
+    assert parse_ood("svhn=csv:a.csv?label=y") == ("svhn", "csv:a.csv?label=y")
+    assert parse_ood("csv:svhn=a.csv") == ("csv:svhn=a.csv", "csv:svhn=a.csv")
+
+
+@pytest.mark.parametrize("name", ["uniform", "hflip", "photo_patches", *ATTACKS])
+def test_nothing_stands_in_for_what_is_made(name):
+    with pytest.raises(UserError, match="NAME=SPEC with a set that is read: mnist, "):
+        parse_ood(f"{name}=npz:a.npz")
+
+
+def test_where_examples_come_from(context):
+    for name, origin in (
+        ("hflip", "digits:test"),
+        ("uniform", "made from the seed"),
+        ("adversarial_clipped", "made from the seed"),
+    ):
+        assert origin_of(open_ood(name, context)[1]) == origin
+
+
+def colour(context, size):
+    spec = dataclasses.replace(context.input_spec, shape=(size, size, 3))
+    return dataclasses.replace(context, input_spec=spec, num_examples=3)
+
+
+def test_celeba_is_cropped_in_the_middle_and_shrunk_by_area(context, tmp_path):
+    """At 89x89 each pixel is the mean of four."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    faces = np.random.default_rng(0).integers(0, 256, (4, 218, 178, 3), np.uint8)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="celeb_a",
+        version=str(tfds.builder_cls("celeb_a").VERSION),
+        features=tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(218, 178, 3))}),
+        split_datasets={"test": tf.data.Dataset.from_tensor_slices({"image": faces})},
+        data_dir=str(tmp_path),
+        disable_shuffling=True,
+    )
+    row, source = open_ood("celeba", dataclasses.replace(colour(context, 89), data_dir=tmp_path))
+    assert row is OOD_SETS["celeba"]
+    means = faces[:3, 20:198].reshape(3, 89, 2, 89, 2, 3).mean(axis=(2, 4))
+    values = read_all(source)[1]
+    assert values.dtype == np.uint8
+    assert np.abs(values - means).max() <= 0.5
+    assert origin_of(source).startswith("tfds:celeb_a:test, version ")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("svhn", "svhn_cropped"), ("imagenet32", None)])
+def test_sets_for_a_cifar_model(context, needs_tfds, name, folder):
+    needs_tfds(folder or "downsampled_imagenet/32x32")
+    values = read_all(open_ood(name, colour(context, 32))[1])[1]
+    assert values.shape == (3, 32, 32, 3)
+    assert values.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "foo:bar", "celeba=", "celeba=x", "nope=npz:x"])
 def test_unknown_set_lists_what_there_is(context, name):
     with pytest.raises(UserError, match=r"one of hflip, vflip, .* or a SPEC: tfds:") as error:
         open_ood(name, context)
     assert error.value.argument == "--ood"
 
 
-@pytest.mark.parametrize("name", [n for n in OOD_SETS if "mnist" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in OOD_SETS if "mnist" not in n and n not in ("svhn", "imagenet32")]
+)
 def test_tables_are_refused_by_what_needs_images_or_a_range(context, table_spec, name):
     rows = ArraySource("rows", np.zeros((3, 2), np.float32), "rows")
     table = dataclasses.replace(context, test=rows, input_spec=table_spec)

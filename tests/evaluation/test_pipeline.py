@@ -272,6 +272,25 @@ def test_in_distribution_can_be_any_spec(evaluate, tmp_path):
     assert {row["num_in"] for row in document["rows"]} == {9}
 
 
+def test_a_stand_in_is_filed_under_the_set_and_said(evaluate, tmp_path):
+    np.savez(tmp_path / "mine.npz", x=np.full((9, 8, 8, 1), 100, np.uint8))
+    spec = f"npz:{tmp_path}/mine.npz"
+    evaluate(ood=(f"svhn={spec}", "uniform"))
+    document = results(tmp_path)
+    assert {row["ood_dataset"] for row in document["rows"]} == {"svhn", "uniform"}
+    assert document["labels"]["datasets"]["svhn"] == "SVHN"
+    svhn, uniform = document["sets"]
+    assert (svhn["name"], svhn["source"], svhn["is_stand_in"]) == ("svhn", spec, True)
+    assert (uniform["source"], uniform["is_stand_in"]) == ("made from the seed", False)
+    assert f"SVHN: the registered set was not used; {spec} stands in." in document["notes"]
+
+
+def test_a_set_in_two_forms_is_refused(evaluate, ensemble):
+    with pytest.raises(UserError, match="each set once; got svhn in two forms"):
+        evaluate(ood=("svhn", "svhn=npz:mine.npz"))
+    assert ensemble.num_scored == 0
+
+
 def test_a_subset_of_outputs(evaluate, tmp_path):
     evaluate(outputs=("rate",), ood=("hflip",))
     assert [r["score"] for r in results(tmp_path)["rows"]] == ["rate", "rate_mean", "rate_var"]

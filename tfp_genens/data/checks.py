@@ -30,7 +30,7 @@ class CheckedSource:
     """
 
     def __init__(self, source: Source, request: Request, columns: tuple[str, ...] | None = None):
-        self._source = source
+        self.source = source
         self._request = request
         self.columns = columns
         self._warned_outside = False
@@ -47,7 +47,7 @@ class CheckedSource:
         lowest, highest = math.inf, -math.inf
         is_float = False
         try:
-            for batch in self._source.batches(batch_size):
+            for batch in self.source.batches(batch_size):
                 self._request.check_shape(batch.values.shape[1:], batch.example_ids[0])
                 self._check_finite(batch)
                 self._warn_outside(batch)

@@ -16,6 +16,7 @@ from tfp_genens.spec import InputSpec
 IMAGE_RANGE = (0.0, 255.0)
 
 _DRAWN = ("omniglot", "not_mnist")
+_COLOUR = ("celeba", "svhn", "imagenet32")
 _NOISE = ("uniform", "gaussian")
 _FLIPS = ("hflip", "vflip")
 _ATTACKS = (
@@ -67,6 +68,13 @@ DATASETS: dict[str, Dataset] = {
             "tfds:fashion_mnist:train",
             "tfds:fashion_mnist:test",
             (*_DRAWN, "mnist", *_NOISE, *_FLIPS, *_ATTACKS),
+        ),
+        Dataset(
+            "cifar10",
+            "CIFAR-10",
+            "tfds:cifar10:train",
+            "tfds:cifar10:test",
+            (*_COLOUR, *_NOISE, *_FLIPS, *_ATTACKS),
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Omniglot's drawings, black on white at 105x105, made into small images white on black."""
+"""Omniglot's drawings, black on white at 105x105, made white on black, with wider strokes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import numpy as np
 import scipy.ndimage
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R 601, as elsewhere
-
-AREA, NEAREST, BILINEAR = "area", "nearest", "bilinear"
 
 
 def white_on_black(values: np.ndarray) -> np.ndarray:
@@ -34,23 +32,3 @@ def thicken(values: np.ndarray, diameter: int) -> np.ndarray:
     """
     footprint = disc(diameter)[np.newaxis, ..., np.newaxis]
     return scipy.ndimage.grey_dilation(values, footprint=footprint, mode="constant")
-
-
-def resize(values: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """Images at another size, rounded to uint8, by `tf.image.resize` without antialiasing.
-
-    Output pixel i covers [i s, (i + 1) s) of the input, with s = input size / output size, and has
-    its centre at (i + 1/2) s.
-
-    Args:
-      values: uint8 [batch, height, width, channels].
-      size: (height, width) to be had.
-      method: AREA takes the mean over all that a pixel covers, with parts of input pixels weighted
-        by how much of them is covered; NEAREST the one input pixel under its centre; BILINEAR
-        interpolates between the four input pixels whose centres are around its centre, and so
-        passes over others where s > 2.
-    """
-    import tensorflow as tf  # slow to import
-
-    resized = tf.image.resize(values.astype(np.float32), size, method=method, antialias=False)
-    return np.rint(resized.numpy()).clip(0, 255).astype(np.uint8)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.data import adversarial, drawings, noise, transforms
+from tfp_genens.data import adversarial, drawings, noise, resizing, transforms
 from tfp_genens.data.adversarial import Differentiable
 from tfp_genens.data.sources import BlockSource, Source, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
@@ -60,6 +60,8 @@ class OodSet:
         them only to compare them would cost as much as scoring them, so it must hold everything
         else that `build` was given.
       attacked_score: the member score that an attack is on; None: whichever has a gradient.
+      is_read: whether it is read from somewhere as it is; then another SPEC may stand in for it.
+      is_stand_in: whether one does.
     """
 
     name: str
@@ -69,6 +71,8 @@ class OodSet:
     attacked_members: tuple[int, ...] | None = None
     attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     attacked_score: str | None = None
+    is_read: bool = False
+    is_stand_in: bool = False
 
     def suits(self, ensemble: Differentiable) -> bool:
         """Whether the members offer the gradient that an attack needs; other sets suit all."""
@@ -84,7 +88,7 @@ def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
     def build(context: OodContext) -> Source:
         return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
 
-    return OodSet(name, label, build, description)
+    return OodSet(name, label, build, description, is_read=True)
 
 
 def _flip_set(name: str, label: str, flip: Callable[[Source], Source], description: str) -> OodSet:
@@ -122,7 +126,7 @@ def _omniglot_set(
     """Omniglot white on black, at the model's size.
 
     Args:
-      method: see `drawings.resize`.
+      method: see `resizing.resize`.
       dilation: diameter of the disc that strokes are widened by before, in pixels of 105.
     """
 
@@ -136,11 +140,24 @@ def _omniglot_set(
 
         def convert(values: np.ndarray) -> np.ndarray:
             strokes = drawings.thicken(drawings.white_on_black(values), dilation)
-            return drawings.resize(strokes, (shape[0], shape[1]), method)
+            return resizing.resize(strokes, (shape[0], shape[1]), method)
 
         return transforms.Mapped(source, convert, shape, name)
 
-    return OodSet(name, label, build, description)
+    return OodSet(name, label, build, description, is_read=True)
+
+
+def _celeba(context: OodContext) -> Source:
+    shape = context.input_spec.shape
+    if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
+        raise _unsuitable("celeba", "square colour images", context.input_spec)
+    source = open_source("tfds:celeb_a:test", None, argument=ARGUMENT, data_dir=context.data_dir)
+
+    def convert(values: np.ndarray) -> np.ndarray:
+        square = resizing.centre_square(values)
+        return resizing.resize(square, (shape[0], shape[1]), resizing.AREA)
+
+    return transforms.Mapped(source, convert, shape, "celeba")
 
 
 def _photo_patches(context: OodContext) -> Source:
@@ -267,31 +284,51 @@ OOD_SETS: dict[str, OodSet] = {
             "tfds:not_mnist:test",
             "Letters A to J out of many fonts, white on black.",
         ),
+        _spec_set(
+            "svhn",
+            "SVHN",
+            "tfds:svhn_cropped:test",
+            "SVHN's test images: house numbers, cropped to single digits.",
+        ),
+        _spec_set(
+            "imagenet32",
+            "ImageNet32",
+            "tfds:downsampled_imagenet/32x32:validation",
+            "ImageNet's validation images, shrunk to 32x32.",
+        ),
+        OodSet(
+            "celeba",
+            "CelebA",
+            _celeba,
+            "CelebA's test images: faces, the middle 178x178 pixels shrunk by averaging over the "
+            "area that each pixel covers.",
+            is_read=True,
+        ),
         _omniglot_set(
             "omniglot",
             "Omniglot",
-            drawings.AREA,
+            resizing.AREA,
             "Omniglot's test drawings of characters, inverted to white on black and shrunk by "
             "averaging over the area that each pixel covers.",
         ),
         _omniglot_set(
             "omniglot_nearest",
             "Omniglot, nearest",
-            drawings.NEAREST,
+            resizing.NEAREST,
             "Omniglot's test drawings, inverted to white on black and shrunk by taking the one "
             "pixel under each centre: black or white, with jagged edges.",
         ),
         _omniglot_set(
             "omniglot_bilinear",
             "Omniglot, bilinear",
-            drawings.BILINEAR,
+            resizing.BILINEAR,
             "Omniglot's test drawings, inverted to white on black and shrunk by bilinear sampling "
             "of the four pixels around each centre, without antialiasing.",
         ),
         _omniglot_set(
             "omniglot_thick",
             "Omniglot, thick",
-            drawings.AREA,
+            resizing.AREA,
             "Omniglot's test drawings, inverted to white on black, their strokes widened to about "
             f"MNIST's by a disc of {THICK_DILATION} pixels at 105x105, and shrunk by averaging "
             "over the area that each pixel covers.",
@@ -387,23 +424,48 @@ OOD_SETS: dict[str, OodSet] = {
 }
 
 
-def open_ood(name_or_spec: str, context: OodContext) -> tuple[OodSet, Source]:
-    """Opens a registered set, or any SPEC, limited to `context.num_examples`.
+def parse_ood(text: str) -> tuple[str, str | None]:
+    """What `--ood` holds: a registered name, any SPEC, or NAME=SPEC.
+
+    NAME=SPEC reads the inputs of a registered set from SPEC, as they are: for sets that a user has
+    in another form than the one registered.
 
     Returns:
-      The row of OOD_SETS (for a SPEC, one named after it) and its examples.
+      The set's name (a SPEC is its own), and the SPEC where there is one.
 
     Raises:
-      UserError: neither a registered name nor a SPEC; a set that does not suit the model or cannot
-        be had on this machine.
+      UserError: none of these; NAME is a set that is made and not read.
     """
-    if name_or_spec in OOD_SETS:
-        row = OOD_SETS[name_or_spec]
-    elif scheme_of(name_or_spec) is not None:
-        row = _spec_set(
-            name_or_spec, name_or_spec, name_or_spec, f"Inputs read from {name_or_spec}."
-        )
+    if text in OOD_SETS:
+        return text, None
+    if scheme_of(text) is not None:
+        return text, text
+    name, equals, spec = text.partition("=")
+    if equals and name in OOD_SETS and scheme_of(spec) is not None:
+        if not OOD_SETS[name].is_read:
+            read = ", ".join(row.name for row in OOD_SETS.values() if row.is_read)
+            raise UserError(ARGUMENT, f"NAME=SPEC with a set that is read: {read}", repr(text))
+        return name, spec
+    expected = f"one of {', '.join(OOD_SETS)}, or a SPEC: {spec_forms()}, or NAME=SPEC of these"
+    raise UserError(ARGUMENT, expected, repr(text))
+
+
+def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
+    """Opens a registered set, any SPEC, or NAME=SPEC, limited to `context.num_examples`.
+
+    Returns:
+      The row of OOD_SETS (for a SPEC, one named after it; for NAME=SPEC, NAME's with what it was
+      read from in place of how it is made) and its examples.
+
+    Raises:
+      UserError: see `parse_ood`; a set that does not suit the model or cannot be had on this
+        machine.
+    """
+    name, spec = parse_ood(text)
+    if spec is None:
+        row = OOD_SETS[name]
     else:
-        expected = f"one of {', '.join(OOD_SETS)}, or a SPEC: {spec_forms()}"
-        raise UserError(ARGUMENT, expected, repr(name_or_spec))
+        label = OOD_SETS[name].label if name in OOD_SETS else name
+        row = _spec_set(name, label, spec, f"Inputs read from {spec}.")
+        row = dataclasses.replace(row, is_stand_in=name in OOD_SETS)
     return row, take(row.build(context), context.num_examples)

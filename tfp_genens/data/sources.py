@@ -180,6 +180,10 @@ class BlockSource:
         self.num_examples = num_examples
         self._make_block = functools.cache(make_block) if keep else make_block
 
+    @property
+    def origin(self) -> str:
+        return "made from the seed"
+
     def batches(self, batch_size: int) -> Iterator[Batch]:
         return rebatch(self._blocks(), batch_size)
 
@@ -236,3 +240,14 @@ def read_all(source: Source) -> tuple[tuple[str, ...], np.ndarray]:
     """Everything a source has, in memory: ids, and values [N, *shape]."""
     joined = read_batch(source)
     return joined.example_ids, joined.values
+
+
+def origin_of(source: Source) -> str:
+    """Where the examples come from, for results: the SPEC, and what its files were made of.
+
+    What is done to a source on its way (its attribute `source`) is passed over; sources that know
+    more of themselves than their name have an attribute `origin`.
+    """
+    while (inner := getattr(source, "source", None)) is not None:
+        source = inner
+    return getattr(source, "origin", source.name)

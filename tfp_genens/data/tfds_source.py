@@ -27,6 +27,7 @@ from tfp_genens.data.sources import Batch, rebatch
 
 IMAGE, ROW, LABEL = "image", "features", "label"
 COLUMNS = "feature_names"  # in a set's metadata: what the columns of its rows are called
+FILES = "source"  # likewise: which of several forms of the original it was made of
 OWN_BUILDERS = "tfp_genens.data.not_mnist.not_mnist_dataset_builder"
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 # NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
@@ -58,6 +59,13 @@ class TfdsSource:
     @property
     def name(self) -> str:
         return self.request.spec
+
+    @property
+    def origin(self) -> str:
+        """The SPEC, the set's version, and the files that it was made of where it says so."""
+        files = (self.builder.info.metadata or {}).get(FILES)
+        made_of = f", made of {files}" if files else ""
+        return f"{self.name}, version {self.builder.version}{made_of}"
 
     @property
     def num_examples(self) -> int:

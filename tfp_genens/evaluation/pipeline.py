@@ -24,8 +24,8 @@ from tfp_genens import __version__, artifacts
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
-from tfp_genens.data.sources import Source, take
-from tfp_genens.data.specs import open_source, scheme_of, spec_forms
+from tfp_genens.data.sources import Source, origin_of, take
+from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import paper, results, rows, store, tables
 from tfp_genens.files import atomic_path, make_directory, write_json
@@ -72,9 +72,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     result_rows: list[dict[str, Any]] = []
     sets: list[dict[str, Any]] = []
     missing: list[dict[str, str]] = []
-    for name in ood_names:
+    for asked in ood_names:
+        name, _ = ood_sets.parse_ood(asked)
         try:
-            ood_set, ood_scored = scorer.ood(name)
+            ood_set, ood_scored, origin = scorer.ood(asked)
         except UserError as e:
             missing.append({"ood_dataset": name, "reason": str(e)})
             print(f"{name}: not evaluated: {e}", file=sys.stderr)
@@ -95,6 +96,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
                 "name": name,
                 "file": store.safe_name(name),
                 "description": ood_set.description,
+                "source": origin,
+                "is_stand_in": ood_set.is_stand_in,
                 "attacked_members": ood_set.attacked_members,
                 "attack": dict(ood_set.attack),
             }
@@ -154,13 +157,16 @@ class _Scorer:
             data_dir=config.data_dir,
         )
 
-    def ood(self, name: str) -> tuple[ood_sets.OodSet, store.ScoredSet]:
-        ood_set, source = ood_sets.open_ood(name, self._context)
+    def ood(self, asked: str) -> tuple[ood_sets.OodSet, store.ScoredSet, str]:
+        """The set, its scores, and where its inputs come from."""
+        ood_set, source = ood_sets.open_ood(asked, self._context)
         if ood_set.attack:
             inputs = [self._in_fingerprint, self._config.seed, ood_set.attack]
         else:
             inputs = [store.fingerprint(source, self._config.batch_size)]
-        return ood_set, self._scored(store.safe_name(name), source, set=name, inputs=inputs)
+        name = ood_set.name
+        scored = self._scored(store.safe_name(name), source, set=name, inputs=inputs)
+        return ood_set, scored, origin_of(source)
 
     def _scored(self, file_name: str, source: Source, **key: Any) -> store.ScoredSet:
         outputs = self._config.outputs
@@ -205,11 +211,12 @@ def _sets(config: EvaluateConfig, ensemble: Ensemble) -> tuple[str, tuple[str, .
             f"names or SPECs, because no OoD sets are registered for {train_dataset}",
             "nothing",
         )
-    for name in names:
-        if name not in ood_sets.OOD_SETS and scheme_of(name) is None:
-            known = ", ".join(ood_sets.OOD_SETS)
-            raise UserError("--ood", f"names out of {known}, or SPECs: {spec_forms()}", repr(name))
-    return in_spec, tuple(dict.fromkeys(names))
+    asked = tuple(dict.fromkeys(names))
+    set_names = [ood_sets.parse_ood(name)[0] for name in asked]
+    twice = [name for name in set_names if set_names.count(name) > 1]
+    if twice:
+        raise UserError("--ood", "each set once", f"{twice[0]} in two forms")
+    return in_spec, asked
 
 
 def _document(
@@ -297,6 +304,10 @@ def notes(document: Mapping[str, Any]) -> list[str]:
             f"{'; '.join(names)}: made against member {members}, so single-model numbers are of "
             f"member {members} only."
         )
+    for entry in document["sets"]:
+        if entry.get("is_stand_in"):
+            name = results.dataset_label(document, entry["name"])
+            found.append(f"{name}: the registered set was not used; {entry['source']} stands in.")
     for row in document["rows"]:
         if row["num_nan"]:
             found.append(
