@@ -306,7 +306,7 @@ class TestTraining:
         learner = VaeLearner(small_config(binarize=True), SPEC, seed=0)
         x = tf.fill([200, 8, 8, 1], tf.constant(76.5))
         module = learner.freeze().module
-        clipped, penalty = module._observe(x, SEED, binarize=True)
+        clipped, penalty = module._observe(x, SEED)
         assert set(np.unique(clipped)) == {0.0, 1.0}
         assert float(tf.reduce_mean(clipped)) == pytest.approx(0.3, abs=0.2)
         assert (penalty.numpy() == 0).all()

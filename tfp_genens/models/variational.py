@@ -1,0 +1,288 @@
+"""What variational autoencoders of any inputs share: estimators, training, the frozen form."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.config import ModelConfig, option
+from tfp_genens.learner import Batches, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models.priors import PRIORS, Prior
+from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+
+NUM_SCORE_SAMPLES = 16
+"""Importance samples behind log_prob at scoring time (paper, section 4)."""
+
+SCALE_FLOOR = 1e-5
+"""Smallest posterior standard deviation: keeps log q(z|x) finite for any input."""
+
+OUT_OF_RANGE_NATS = 100.0
+"""What a unit of the range costs where an input is clipped.
+
+So scores stay finite for any finite input, and further out is ever less likely.
+"""
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+@dataclasses.dataclass(frozen=True)
+class VariationalConfig(ModelConfig):
+    """Flags that all variational autoencoders have."""
+
+    beta: float = option(1.0, "weight of the rate in the loss (paper, section 4.1)", minimum=0)
+    prior: str = option("maf", "prior over the latent code", choices=tuple(PRIORS))
+    latent_size: int = option(16, "dimensions of the latent code", minimum=1)
+
+
+def as_score(x: tf.Tensor) -> tf.Tensor:
+    """float64 -> float32 without overflow to infinity."""
+    limit = tf.float32.max
+    return tf.cast(tf.clip_by_value(x, -limit, limit), tf.float32)
+
+
+class VariationalNetworks(tf.Module, abc.ABC):
+    """Encoder q(z|x), decoder p(x|z) and prior p(z); x as the networks see it.
+
+    Attributes:
+      latent_size: dimensions of z.
+      prior: p(z).
+    """
+
+    latent_size: int
+    prior: Prior
+
+    @abc.abstractmethod
+    def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Observations -> loc and scale of q(z|x), each [batch, latent_size]."""
+
+    @abc.abstractmethod
+    def distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """-log p(x|z), float64 nats [batch]; z is [batch, latent_size]."""
+
+    @abc.abstractmethod
+    def decode_mean(self, z: tf.Tensor) -> tf.Tensor:
+        """What stands for x given z in reconstructions and samples: [batch, *event_shape]."""
+
+    def posterior(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The encoder's outputs [batch, 2 * latent_size] -> loc and scale of q(z|x)."""
+        loc, raw_scale = tf.split(outputs, 2, axis=-1)
+        scale = tf.nn.softplus(raw_scale + math.log(math.expm1(1.0))) + SCALE_FLOOR
+        return loc, scale
+
+    def rate(
+        self, loc: tf.Tensor, scale: tf.Tensor, noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Latent samples and their log q(z|x) - log p(z).
+
+        Args:
+          loc: [batch, latent_size].
+          scale: [batch, latent_size].
+          noise: standard normal, broadcasts with [num_samples, batch, latent_size].
+
+        Returns:
+          z [num_samples, batch, latent_size] and float64 nats [num_samples, batch].
+        """
+        z = loc + scale * noise
+        log_q = tf.reduce_sum(
+            tf.cast(-0.5 * tf.square(noise) - tf.math.log(scale) - 0.5 * _LOG_2PI, tf.float64),
+            axis=-1,
+        )
+        return z, log_q - self.prior.log_prob(z)
+
+
+def scores_of_weights(distortion: tf.Tensor, rate: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The four scores [batch] of distortions and rates, each float64 nats [num_samples, batch]."""
+    log_weights = -distortion - rate
+    num_samples = tf.cast(tf.shape(rate)[0], tf.float64)
+    return {
+        "log_prob": tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(num_samples),
+        "elbo": tf.reduce_mean(log_weights, axis=0),
+        "rate": tf.reduce_mean(rate, axis=0),
+        "distortion": tf.reduce_mean(distortion, axis=0),
+    }
+
+
+OUTPUTS = {
+    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+    "elbo": OutputSpec("nats", HIGHER_IS_NORMAL),
+    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+    "distortion": OutputSpec("nats", LOWER_IS_NORMAL),
+}
+
+
+class FrozenVariational(tf.Module, abc.ABC):
+    """A VAE as it is exported: scores of raw inputs, all noise drawn from an explicit seed.
+
+    The noise is drawn once and shared by all examples of a batch, so that a score depends neither
+    on the batch size nor on its neighbours.
+
+    Args:
+      networks: encoder, decoder and prior.
+      num_samples: importance samples behind log_prob.
+    """
+
+    def __init__(
+        self, networks: VariationalNetworks, num_samples: int = NUM_SCORE_SAMPLES, *, name: str
+    ):
+        super().__init__(name=name)
+        self.networks = networks
+        self._num_samples = num_samples
+
+    @abc.abstractmethod
+    def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Raw inputs -> x as the networks see it, and float64 nats [batch] of distortion to add."""
+
+    def _observe_smoothly(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, differentiable with respect to the inputs."""
+        return self._observe(inputs, seed)
+
+    @abc.abstractmethod
+    def _raw(self, x: tf.Tensor) -> tf.Tensor:
+        """x as the networks see it -> float32 on the inputs' scale."""
+
+    def _noise(self, seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([self._num_samples, 1, self.networks.latent_size], seed)
+
+    def _scores(
+        self, observed: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        x, penalty = observed
+        loc, scale = self.networks.encode(x)
+        z, rate = self.networks.rate(loc, scale, self._noise(seed))
+        # One sample at a time: the decoder's activations of 16 samples would not fit any cache.
+        distortion = penalty + tf.map_fn(
+            lambda z_i: self.networks.distortion(x, z_i),
+            z,
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec([None], tf.float64),
+        )
+        return scores_of_weights(distortion, rate)
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every score: log_prob is the 16-sample importance-weighted bound (IWAE), in nats."""
+        scores = self._scores(self._observe(inputs, seed), seed)
+        return {name: as_score(x) for name, x in scores.items()}
+
+    @tf.function
+    def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """KL(q(z|x) || p(z)) alone, estimated with the same samples; the decoder does not run."""
+        x, _ = self._observe(inputs, seed)
+        loc, scale = self.networks.encode(x)
+        _, rate = self.networks.rate(loc, scale, self._noise(seed))
+        return {"rate": as_score(tf.reduce_mean(rate, axis=0))}
+
+    @tf.function
+    def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """log_prob [batch], and its gradient with respect to the raw inputs."""
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            log_prob = self._scores(self._observe_smoothly(inputs, seed), seed)["log_prob"]
+        gradient = tape.gradient(log_prob, inputs)
+        return {"log_prob": as_score(log_prob), "gradient": gradient}
+
+    @tf.function
+    def reconstruct(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the decoder makes of the posterior's mean, on the inputs' scale."""
+        x, _ = self._observe(inputs, seed)
+        loc, _ = self.networks.encode(x)
+        return {"inputs": self._raw(self.networks.decode_mean(loc))}
+
+    @tf.function
+    def sample(self, num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Decoded draws from the prior (means, without observation noise), on the inputs' scale."""
+        return {
+            "inputs": self._raw(self.networks.decode_mean(self.networks.prior.sample(num, seed)))
+        }
+
+    def frozen(self) -> Frozen:
+        """The functions to export."""
+        both = ("inputs", "seed")
+        return Frozen(
+            self,
+            {
+                "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
+                "rate": FrozenFunction(self.rate, both, {"rate": OUTPUTS["rate"]}),
+                "log_prob_gradient": FrozenFunction(self.log_prob_gradient, both),
+                "reconstruct": FrozenFunction(self.reconstruct, both),
+                "sample": FrozenFunction(self.sample, ("num", "seed")),
+            },
+        )
+
+
+class VariationalLearner(Learner):
+    """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B).
+
+    Args:
+      config: the VAE's configuration.
+      networks: what is trained.
+      train_samples: latent samples a training step draws per example.
+      name: of the module.
+    """
+
+    def __init__(
+        self,
+        config: VariationalConfig,
+        networks: VariationalNetworks,
+        train_samples: int,
+        *,
+        name: str,
+    ):
+        super().__init__(name=name)
+        self._train_samples = train_samples
+        self._beta = config.beta
+        self._num_steps = config.train_steps
+        self.networks = networks
+        # The legacy class applies its update in one fused operation a variable.
+        self.optimizer = tf_keras.optimizers.legacy.Adam(
+            tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps),
+            epsilon=1e-8,
+        )
+        self.optimizer._create_all_weights(self.networks.trainable_variables)
+
+    def state_variables(self):
+        return [*self.networks.variables, *self.optimizer.variables()]
+
+    def phases(self):
+        metrics = ("loss", "distortion", "rate")
+        return [Phase("train", self._num_steps, metrics, self._train_step)]
+
+    @abc.abstractmethod
+    def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:
+        """Raw inputs -> x as the networks see it, and nats [batch] of distortion to add."""
+
+    def _weights(
+        self, inputs: tf.Tensor, seed: tf.Tensor, num_samples: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distortions and rates of raw inputs, each float64 nats [num_samples, batch]."""
+        noise_seed, observation_seed = tf.unstack(tf.random.split(seed, 2))
+        x, penalty = self._observe(inputs, observation_seed)
+        loc, scale = self.networks.encode(x)
+        latent_size = self.networks.latent_size
+        shape = [num_samples, tf.shape(x)[0], latent_size]
+        z, rate = self.networks.rate(loc, scale, tf.random.stateless_normal(shape, noise_seed))
+        distortion = self.networks.distortion(
+            tf.tile(x, [num_samples, *[1] * (x.shape.rank - 1)]), tf.reshape(z, [-1, latent_size])
+        )
+        return tf.reshape(distortion, tf.shape(rate)) + penalty, rate
+
+    def _train_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        variables = self.networks.trainable_variables
+        with tf.GradientTape() as tape:
+            distortion, rate = map(
+                tf.reduce_mean, self._weights(batches(step).inputs, seed, self._train_samples)
+            )
+            loss = distortion + self._beta * rate
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss, "distortion": distortion, "rate": rate}
+
+    def validate(self, examples, seed):
+        distortion, rate = map(tf.reduce_mean, self._weights(examples.inputs, seed, 1))
+        return {"elbo": -distortion - rate, "distortion": distortion, "rate": rate}
