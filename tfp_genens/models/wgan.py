@@ -18,6 +18,7 @@ from tfp_genens.models.networks import (
     convolutional_decoder,
     convolutional_encoder,
 )
+from tfp_genens.models.sample_quality import energy_distance
 from tfp_genens.seeds import derive_int
 from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 
@@ -271,7 +272,7 @@ class WganLearner(Learner):
                 config.train_steps,
                 adversarial,
                 self._adversarial_step,
-                validation=("wasserstein",),
+                validation=("wasserstein", "energy_distance"),
             ),
             Phase(
                 "finetune",
@@ -385,6 +386,7 @@ class WganLearner(Learner):
         loss, accuracy = self._discrimination(real, fake)
         return {
             "wasserstein": self._wasserstein(real, fake),
+            "energy_distance": energy_distance(real, fake),
             "cross_entropy": loss,
             "accuracy": accuracy,
         }
