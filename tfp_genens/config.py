@@ -129,8 +129,13 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(Config):
-    """What every model family has; a family's own configuration adds to it and sets defaults."""
+class FamilyConfig(Config):
+    """A model family's own flags. One that is not a `ModelConfig` is fitted as it is built."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(FamilyConfig):
+    """What every family trained in steps has; its own configuration adds to it, sets defaults."""
 
     train_steps: int = option(5000, "training steps (parameter updates)", minimum=1)
     batch_size: int = option(32, "examples a training step", minimum=1)
@@ -167,7 +172,9 @@ class TrainOptions(Config):
         None, "where the run is kept; default: runs/ and a name made of the configuration"
     )
     num_members: int | None = option(
-        None, "members of the ensemble; default: what the run has, or 5", minimum=1
+        None,
+        "members of the ensemble; default: what the run has, or 5 (1 where all would be alike)",
+        minimum=1,
     )
     member: int | None = option(None, "train this member only, for batch schedulers", minimum=0)
     num_threads: int = option(0, "threads for TensorFlow; 0: all cores", minimum=0)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfp_genens.config import ModelConfig
+from tfp_genens.config import FamilyConfig
 from tfp_genens.data.datasets import TrainingData
 from tfp_genens.spec import OutputSpec
 
@@ -86,7 +86,7 @@ class Learner(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """The phases of training, in order."""
+        """The phases of training, in order; none where the model was fitted as it was built."""
 
     @abc.abstractmethod
     def state_variables(self) -> Sequence[tf.Variable]:
@@ -124,10 +124,12 @@ class Family:
       takes: the kinds of inputs it is for, of INPUT_KINDS; `build` refuses others.
       cpu_settings: flags and values with which CPUs can train it, named where training would take
         long.
+      num_members: members where the user names no number; 1 where all would be alike.
     """
 
-    config: type[ModelConfig]
+    config: type[FamilyConfig]
     build: Callable[[Any, TrainingData, int], Learner]
     description: str
     takes: tuple[str, ...] = (IMAGES,)
     cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    num_members: int = 5

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfp_genens import cli
-from tfp_genens.config import ModelConfig, RunConfig, TrainOptions
+from tfp_genens.config import FamilyConfig, RunConfig, TrainOptions
 from tfp_genens.errors import UserError
 from tfp_genens.learner import Family
 from tfp_genens.models import FAMILIES
@@ -20,7 +20,7 @@ from tfp_genens.training.run import Run, train_run
 from tfp_genens.training.signals import Stopped
 
 
-def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> ModelConfig:
+def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> FamilyConfig:
     """The chosen family's configuration out of the flags given.
 
     Raises:

@@ -8,15 +8,17 @@ import functools
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 from tfp_genens import artifacts
-from tfp_genens.config import ModelConfig, RunConfig, TrainOptions, config_sha256
+from tfp_genens.config import FamilyConfig, ModelConfig, RunConfig, TrainOptions, config_sha256
 from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
 from tfp_genens.files import (
@@ -31,11 +33,10 @@ from tfp_genens.scoring.member import Member, scoring_seed
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
 from tfp_genens.training.loop import LoopResult, NonFiniteLossError, TrainingLoop
-from tfp_genens.training.signals import StopRequest, stop_on_signals
+from tfp_genens.training.signals import Stopped, StopRequest, stop_on_signals
 
 CONFIG = "config.json"
 SITTINGS = "sittings.json"
-DEFAULT_NUM_MEMBERS = 5
 SCHEMA_VERSION = 1
 MAX_VALIDATION = 500  # held-out examples behind the validation metrics during training
 MAX_CALIBRATION = 1000  # held-out examples scored for calibration
@@ -48,7 +49,7 @@ class Run:
     """What is trained: the common configuration and the model family's own."""
 
     config: RunConfig
-    model_config: ModelConfig
+    model_config: FamilyConfig
 
     def to_json(self) -> dict[str, Any]:
         """One flat dictionary of everything that decides the members' weights."""
@@ -80,7 +81,7 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     """
     artifacts.git_commit()  # of the code as it starts, whatever is edited while it trains
     run_dir = make_directory(options.run_dir or default_run_dir(run), "--run_dir")
-    num_members = _claim(run_dir, run, options)
+    num_members = _claim(run_dir, run, options, family)
     wanted = range(num_members) if options.member is None else [options.member]
     missing = [i for i in wanted if not artifacts.is_finished(artifacts.member_dir(run_dir, i))]
     if not missing:
@@ -100,6 +101,8 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     )
     with stop_on_signals() as stop:
         for member in missing:
+            if stop.signum is not None:  # while a member was fitted or frozen
+                raise Stopped(stop.signum, 0)
             try:
                 _train_member(run, options, family, data, run_dir, member, stop)
             except NonFiniteLossError as e:
@@ -108,14 +111,16 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     return 0
 
 
-def _claim(run_dir: Path, run: Run, options: TrainOptions) -> int:
+def _claim(run_dir: Path, run: Run, options: TrainOptions, family: Family) -> int:
     """Writes config.json, or checks that the one there asks for the same; returns num_members."""
     path = run_dir / CONFIG
     config = run.to_json()
-    num_members = options.num_members or DEFAULT_NUM_MEMBERS
+    num_members = options.num_members or family.num_members
     with filelock.FileLock(run_dir / ".config.lock", timeout=60):
-        # Until a member has a checkpoint, a mistaken command may still be corrected.
-        if path.exists() and any(run_dir.glob("member_*/checkpoints")):
+        # Until something of a member is kept, a mistaken command may still be corrected.
+        if path.exists() and any(
+            any(run_dir.glob(f"member_*/{kept}")) for kept in ("checkpoints", artifacts.MANIFEST)
+        ):
             there = read_json(path, "--run_dir")
             require_keys(there, ["config", "num_members"], path, "--run_dir")
             _check_same(run_dir, config, there["config"])
@@ -192,28 +197,33 @@ def _train_member(
         remove_partial(directory)
         _clear_session()
         seed = derive_int(run.config.seed, "member", member)
-        batches = ShuffledBatches(
-            Examples(data.train, data.labels),
-            run.model_config.batch_size,
-            derive_seed(seed, "batches"),
-        )
-        learner = family.build(run.model_config, data, seed)
+        began = time.monotonic()
+        with threadpool_limits(options.num_threads or None):  # of what is fitted outside TensorFlow
+            learner = family.build(run.model_config, data, seed)
         sittings = _begin_sitting(directory)
-        loop = TrainingLoop(
-            learner,
-            batches,
-            Examples(data.validation, data.validation_labels).map(lambda x: x[:MAX_VALIDATION]),
-            derive_seed(seed, "noise"),
-            directory,
-            checkpoint_secs=options.checkpoint_secs,
-            label=f"member {member}",
-        )
-        result = loop.run(stop, functools.partial(_warn_of_long_run, run, family))
+        if isinstance(run.model_config, ModelConfig):
+            loop = TrainingLoop(
+                learner,
+                ShuffledBatches(
+                    Examples(data.train, data.labels),
+                    run.model_config.batch_size,
+                    derive_seed(seed, "batches"),
+                ),
+                Examples(data.validation, data.validation_labels).map(lambda x: x[:MAX_VALIDATION]),
+                derive_seed(seed, "noise"),
+                directory,
+                checkpoint_secs=options.checkpoint_secs,
+                label=f"member {member}",
+            )
+            result = loop.run(stop, functools.partial(_warn_of_long_run, run, family))
+        else:
+            result = LoopResult(steps=0, wall_secs=time.monotonic() - began)
         _freeze(run, data, directory, member, learner, result, sittings)
     finally:
         lock.release()
+    done = f"{result.steps:,} steps" if result.steps else "fitting"
     print(
-        f"member {member}: finished {result.steps:,} steps in {result.wall_secs:,.0f} s",
+        f"member {member}: finished {done} in {result.wall_secs:,.0f} s",
         file=sys.stderr,
     )
 

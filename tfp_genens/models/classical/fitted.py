@@ -1,0 +1,149 @@
+"""What the classical methods have in common: fitted when they are built, one score, frozen."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_genens.config import FamilyConfig, option
+from tfp_genens.data import TrainingData
+from tfp_genens.errors import UserError
+from tfp_genens.learner import INPUT_KINDS, Family, Frozen, FrozenFunction, Learner
+from tfp_genens.models.classical.features import Features
+from tfp_genens.seeds import numpy_generator
+from tfp_genens.spec import OutputSpec
+
+
+class Detector(tf.Module, abc.ABC):
+    """A fitted method; all that it has learned is in variables, so that it can be frozen."""
+
+    @abc.abstractmethod
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Features, float64 [batch, num_features] -> the score, float64 [batch]."""
+
+
+Fit = Callable[[Any, np.ndarray, int], Detector]
+"""(configuration, features of the training rows float64 [num_train, num_features], seed of the
+member) -> the fitted method."""
+
+
+class FrozenDetector(tf.Module):
+    """A detector as it is exported: its score of raw inputs.
+
+    Args:
+      features: the preprocessing.
+      detector: the fitted method.
+      output: the score's name.
+    """
+
+    def __init__(self, features: Features, detector: Detector, output: str):
+        super().__init__(name="frozen_detector")
+        self.features = features
+        self.detector = detector
+        self._output = output
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The score, float32 [batch], cut off where float32 would overflow."""
+        limit = tf.float32.max
+        score = tf.clip_by_value(self.detector(self.features(inputs)), -limit, limit)
+        return {self._output: tf.cast(score, tf.float32)}
+
+
+class FittedLearner(Learner):
+    """A learner with nothing left to learn: no phases.
+
+    Args:
+      module: what is exported.
+      output: its score's name.
+      spec: unit and direction of the score.
+    """
+
+    def __init__(self, module: FrozenDetector, output: str, spec: OutputSpec):
+        super().__init__(name="fitted_learner")
+        self._module = module
+        self._output = output
+        self._spec = spec
+
+    def phases(self):
+        return ()
+
+    def state_variables(self):
+        return self._module.variables
+
+    def validate(self, examples, seed):
+        """The mean score of held-out examples."""
+        del seed
+        scores = self._module.serving_default(examples.inputs)
+        return {self._output: tf.reduce_mean(scores[self._output])}
+
+    def freeze(self):
+        function = FrozenFunction(
+            self._module.serving_default, ("inputs",), {self._output: self._spec}
+        )
+        return Frozen(self._module, {"serving_default": function})
+
+
+def family(
+    config: type[FamilyConfig],
+    fit: Fit,
+    output: str,
+    spec: OutputSpec,
+    description: str,
+    num_members: int = 1,
+) -> Family:
+    """The registry's row of a classical method.
+
+    Args:
+      config: its flags.
+      fit: fits it.
+      output: the score's name.
+      spec: unit and direction of the score.
+      description: one line.
+      num_members: members where the user names no number: 1 where all would be alike.
+    """
+
+    def build(config: FamilyConfig, data: TrainingData, seed: int) -> FittedLearner:
+        features = Features(data.train, data.input_spec)
+        detector = fit(config, features(tf.constant(data.train)).numpy(), seed)
+        return FittedLearner(FrozenDetector(features, detector, output), output, spec)
+
+    return Family(config, build, description, takes=INPUT_KINDS, num_members=num_members)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceConfig(FamilyConfig):
+    """Flags of the methods that keep training rows to compare with."""
+
+    num_reference: int = option(
+        20_000,
+        "training rows to compare with, drawn at random by the member's seed; all of them where "
+        "there are no more, and then members are alike",
+        minimum=1,
+    )
+
+
+def draw_references(config: ReferenceConfig, x: np.ndarray, seed: int) -> np.ndarray:
+    """`num_reference` rows of x [num_train, num_features] without replacement, in their order.
+
+    Rounded to float32, as they are stored.
+    """
+    if len(x) > config.num_reference:
+        generator = numpy_generator(seed, "reference")
+        x = x[np.sort(generator.choice(len(x), config.num_reference, replace=False))]
+    return x.astype(np.float32)
+
+
+def check_num_neighbors(num_neighbors: int, num_available: int) -> None:
+    """Raises UserError unless there are so many rows to be neighbours."""
+    if num_neighbors > num_available:
+        raise UserError(
+            "--num_neighbors",
+            f"at most {num_available:,}, for as many training rows can be neighbours",
+            str(num_neighbors),
+        )

@@ -1,0 +1,55 @@
+"""Distance to the nearest training rows: of tables, and of images pixel by pixel."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_genens.config import option
+from tfp_genens.models.classical import fitted
+from tfp_genens.models.classical.references import References
+from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class KnnConfig(fitted.ReferenceConfig):
+    """Flags of `--model=knn`."""
+
+    num_neighbors: int = option(
+        5, "nearest training rows whose distances are averaged (scikit-learn's default)", minimum=1
+    )
+
+
+class KnnDistance(fitted.Detector):
+    """The mean Euclidean distance to the nearest rows.
+
+    Args:
+      rows: float32 [num_rows, num_features].
+      num_neighbors: how many are averaged.
+    """
+
+    def __init__(self, rows: np.ndarray, num_neighbors: int):
+        super().__init__(name="knn_distance")
+        self.references = References(rows)
+        self._num_neighbors = num_neighbors
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        distances, _ = self.references.nearest(x, self._num_neighbors)
+        return tf.reduce_mean(distances, axis=-1)
+
+
+def fit(config: KnnConfig, x: np.ndarray, seed: int) -> KnnDistance:
+    rows = fitted.draw_references(config, x, seed)
+    fitted.check_num_neighbors(config.num_neighbors, len(rows))
+    return KnnDistance(rows, config.num_neighbors)
+
+
+FAMILY = fitted.family(
+    KnnConfig,
+    fit,
+    "knn_distance",
+    OutputSpec("distance", LOWER_IS_NORMAL),
+    "mean distance to the nearest training rows",
+)

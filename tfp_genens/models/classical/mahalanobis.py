@@ -1,0 +1,59 @@
+"""Mahalanobis distance to the training rows' mean (scikit-learn's EmpiricalCovariance)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from sklearn.covariance import EmpiricalCovariance
+
+from tfp_genens.config import FamilyConfig
+from tfp_genens.models.classical import fitted
+from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
+
+RELATIVE_FLOOR = 1e-8
+"""Smallest variance in any direction, as a part of the largest.
+
+scikit-learn's pseudo-inverse gives directions without variance no weight at all, so that what never
+varied in training may then vary freely; here it counts, and heavily.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class MahalanobisConfig(FamilyConfig):
+    """Flags of `--model=mahalanobis`: none."""
+
+
+class Mahalanobis(fitted.Detector):
+    """The square root of scikit-learn's `mahalanobis`, which is squared.
+
+    Args:
+      x: features of the training rows, float64 [num_train, num_features].
+    """
+
+    def __init__(self, x: np.ndarray):
+        super().__init__(name="mahalanobis")
+        covariance = EmpiricalCovariance(store_precision=False).fit(x)
+        variances, directions = np.linalg.eigh(covariance.covariance_)
+        floor = RELATIVE_FLOOR * max(variances[-1], np.finfo(np.float64).tiny)
+        whitening = directions / np.sqrt(np.maximum(variances, floor))
+        self.loc = tf.Variable(covariance.location_, dtype=tf.float64, trainable=False)
+        self.whitening = tf.Variable(whitening, dtype=tf.float64, trainable=False)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.norm(tf.matmul(x - self.loc, self.whitening), axis=-1)
+
+
+def fit(config: MahalanobisConfig, x: np.ndarray, seed: int) -> Mahalanobis:
+    del config, seed
+    return Mahalanobis(x)
+
+
+FAMILY = fitted.family(
+    MahalanobisConfig,
+    fit,
+    "mahalanobis",
+    OutputSpec("standard deviations", LOWER_IS_NORMAL),
+    "Mahalanobis distance",
+)

@@ -1,0 +1,71 @@
+"""Reconstruction error of principal components (scikit-learn's PCA)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from sklearn.decomposition import PCA
+
+from tfp_genens.config import FamilyConfig, option
+from tfp_genens.errors import UserError
+from tfp_genens.models.classical import fitted
+from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class PcaConfig(FamilyConfig):
+    """Flags of `--model=pca`."""
+
+    explained_variance: float = option(
+        0.95,
+        "share of the training rows' variance that the components explain, unless "
+        "--num_components is given",
+        above=0,
+        maximum=0.9999,
+    )
+    num_components: int | None = option(None, "principal components kept", minimum=1)
+
+
+class PcaReconstruction(fitted.Detector):
+    """The Euclidean distance to the subspace of the principal components.
+
+    How far out an input lies within the subspace does not count.
+
+    Args:
+      x: features of the training rows, float64 [num_train, num_features].
+      num_components: a number of them, or a share of variance.
+    """
+
+    def __init__(self, x: np.ndarray, num_components: int | float):
+        super().__init__(name="pca_reconstruction")
+        pca = PCA(num_components).fit(x)
+        self.loc = tf.Variable(pca.mean_, dtype=tf.float64, trainable=False)
+        self.components = tf.Variable(pca.components_, dtype=tf.float64, trainable=False)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        centred = x - self.loc
+        code = tf.matmul(centred, self.components, transpose_b=True)
+        return tf.norm(centred - tf.matmul(code, self.components), axis=-1)
+
+
+def fit(config: PcaConfig, x: np.ndarray, seed: int) -> PcaReconstruction:
+    del seed
+    most = min(len(x), x.shape[1] - 1)
+    if config.num_components is not None and config.num_components > most:
+        raise UserError(
+            "--num_components",
+            f"at most {most}, for {len(x):,} training rows of {x.shape[1]} features",
+            str(config.num_components),
+        )
+    return PcaReconstruction(x, config.num_components or config.explained_variance)
+
+
+FAMILY = fitted.family(
+    PcaConfig,
+    fit,
+    "pca_reconstruction",
+    OutputSpec("distance", LOWER_IS_NORMAL),
+    "reconstruction error of principal components",
+)

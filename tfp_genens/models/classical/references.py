@@ -1,0 +1,68 @@
+"""Distances to stored training rows, in the graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+CHUNK = 4096
+"""Rows compared with at once: bounds the memory that a search takes."""
+
+
+class References(tf.Module):
+    """Training rows to compare with.
+
+    They are stored in float32, and all arithmetic is float64: |a|^2 - 2ab + |b|^2 loses half its
+    digits where a is near b, and overflows float32 where a is far out.
+
+    Args:
+      rows: float32 [num_rows, num_features].
+    """
+
+    def __init__(self, rows: np.ndarray):
+        super().__init__(name="references")
+        self.num_rows = len(rows)
+        self.rows = tf.Variable(rows, dtype=tf.float32, trainable=False)
+        half_squares = 0.5 * np.square(rows.astype(np.float64)).sum(axis=1)
+        self.half_squares = tf.Variable(half_squares, dtype=tf.float64, trainable=False)
+
+    def half_squared_distances(self, x: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+        """To the chunk of rows from `start`, less |x|^2 / 2, which all rows have in common.
+
+        Args:
+          x: float64 [batch, num_features].
+          start: int32 [].
+
+        Returns:
+          float64 [batch, at most CHUNK].
+        """
+        rows = tf.cast(self.rows[start : start + CHUNK], tf.float64)
+        products = tf.matmul(x, rows, transpose_b=True)
+        return self.half_squares[start : start + CHUNK] - products
+
+    def nearest(self, x: tf.Tensor, num_neighbors: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """The nearest rows by Euclidean distance.
+
+        Args:
+          x: float64 [batch, num_features].
+          num_neighbors: how many.
+
+        Returns:
+          Distances, float64 [batch, num_neighbors], ascending, from differences and so exact even
+          for a row's own copy; and the positions of the rows, int32 of the same shape.
+        """
+        shape = [tf.shape(x)[0], num_neighbors]
+        nearness = tf.fill(shape, tf.constant(-np.inf, tf.float64))
+        index = tf.zeros(shape, tf.int32)
+        for start in tf.range(0, self.num_rows, CHUNK):
+            found = -self.half_squared_distances(x, start)
+            found_index = start + tf.broadcast_to(tf.range(tf.shape(found)[1]), tf.shape(found))
+            nearness, top = tf.math.top_k(tf.concat([nearness, found], axis=1), num_neighbors)
+            index = tf.gather(tf.concat([index, found_index], axis=1), top, batch_dims=1)
+        neighbors = tf.cast(tf.gather(self.rows, index), tf.float64)
+        distances = tf.norm(x[:, tf.newaxis] - neighbors, axis=-1)
+        order = tf.argsort(distances, axis=-1, stable=True)
+        return (
+            tf.gather(distances, order, batch_dims=1),
+            tf.gather(index, order, batch_dims=1),
+        )
