@@ -42,6 +42,12 @@ _OUTPUT_LABELS = {
     "distortion": "Distortion",
     "critic": "D",
     "wasserstein_critic": "Wasserstein critic",
+    "isolation_forest": "Isolation forest",
+    "mahalanobis": "Mahalanobis distance",
+    "knn_distance": "Nearest neighbours",
+    "lof": "Local outlier factor",
+    "one_class_svm": "One-class SVM",
+    "pca_reconstruction": "PCA reconstruction",
 }
 
 # Long, and of no use to a reader of results; they stay in the members' manifests.

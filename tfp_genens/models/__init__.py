@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from tfp_genens.learner import Family
 from tfp_genens.models import vae, wgan
+from tfp_genens.models.classical import (
+    isolation_forest,
+    knn,
+    lof,
+    mahalanobis,
+    one_class_svm,
+    pca,
+)
 
 FAMILIES: dict[str, Family] = {
     "vae": vae.FAMILY,
     "wgan": wgan.FAMILY,
+    "isolation_forest": isolation_forest.FAMILY,
+    "mahalanobis": mahalanobis.FAMILY,
+    "knn": knn.FAMILY,
+    "lof": lof.FAMILY,
+    "one_class_svm": one_class_svm.FAMILY,
+    "pca": pca.FAMILY,
 }
