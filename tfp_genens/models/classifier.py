@@ -1,0 +1,304 @@
+"""An image classifier judged by its own confidence: ODIN and the maximum softmax probability.
+
+ODIN (Liang et al. 2017) is the baseline of the paper's Table 2, which takes its numbers from there.
+Here it is measured over a classifier of our own, whose convolutions are those of the VAE's encoder.
+What Liang et al. choose with out-of-distribution images, this does not: the temperature stays at
+1000, and the size of the input's perturbation is chosen, as in Hsu et al. (2020, Generalized ODIN),
+on held-out in-distribution images alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers as tfkl
+
+from tfp_genens.config import ModelConfig, option
+from tfp_genens.data import TrainingData
+from tfp_genens.learner import IMAGES, Batches, Family, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models import pixels, supervised
+from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
+from tfp_genens.seeds import derive_int
+from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
+
+PERTURBATIONS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
+"""What ODIN's perturbation is chosen from, in units of the pixels' range (Hsu et al. 2020, and
+none).
+"""
+
+NUM_TUNING = 1000
+"""Held-out images that it is chosen on, at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig(ModelConfig):
+    """Flags of `--model=classifier`; the paper and its baselines leave all to us."""
+
+    batch_size: int = option(64, "images a training step", minimum=1)
+    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
+    code_depth: int = option(128, "features that the classes are read off", minimum=1)
+    dropout: float = option(
+        0.5, "share of the features dropped in a training step", minimum=0, maximum=0.99
+    )
+    odin_temperature: float = option(
+        1000.0, "what ODIN divides the logits by (Liang et al. 2017)", above=0
+    )
+    odin_perturbation: float | None = option(
+        None,
+        "size of ODIN's step in the input, in units of the pixels' range; default: the one of "
+        + ", ".join(f"{x:g}" for x in PERTURBATIONS)
+        + " with the highest mean score on held-out in-distribution images (Hsu et al. 2020)",
+        minimum=0,
+    )
+
+
+class ClassifierNetworks(tf.Module):
+    """Images to logits of classes.
+
+    Args:
+      config: the classifier's configuration.
+      input_spec: what the inputs are.
+      num_classes: how many classes.
+      precision: of the convolutions.
+      seed: of the initial weights.
+    """
+
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        input_spec: InputSpec,
+        num_classes: int,
+        precision: str,
+        seed: int,
+    ):
+        super().__init__(name="classifier")
+        self._dropout = config.dropout
+        self.features = convolutional_encoder(
+            input_spec.shape,
+            base_depth=config.base_depth,
+            code_depth=config.code_depth,
+            dense_units=[],
+            precision=precision,
+            seed=derive_int(seed, "features"),
+            name="features",
+        )
+        initializer = tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "head"))
+        head = tfkl.Dense(num_classes, kernel_initializer=initializer, dtype="float32")
+        self.head = Network([head], (config.code_depth,), "head")
+
+    def logits(self, x: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Images in [0, 1] -> float32 [batch, num_classes]; without a seed nothing is dropped."""
+        features = self.features(2.0 * x - 1.0)
+        return self.head(supervised.dropped_out(features, self._dropout, dropout_seed))
+
+
+def log_max_softmax(logits: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+    """log max_c softmax(logits / temperature)_c, float64 [batch]."""
+    return tf.reduce_max(tf.nn.log_softmax(tf.cast(logits, tf.float64) / temperature), axis=-1)
+
+
+class FrozenClassifier(tf.Module):
+    """The classifier as it is exported: scores of raw inputs. They are deterministic.
+
+    Args:
+      networks: what gives logits.
+      input_spec: what the inputs are.
+      temperature: ODIN's.
+      perturbation: ODIN's, in units of the pixels' range.
+    """
+
+    def __init__(
+        self,
+        networks: ClassifierNetworks,
+        input_spec: InputSpec,
+        temperature: float,
+        perturbation: float,
+    ):
+        super().__init__(name="frozen_classifier")
+        self.networks = networks
+        self._input_spec = input_spec
+        self._temperature = temperature
+        self._perturbation = perturbation
+
+    def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
+        return pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
+
+    def _max_softmax(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.exp(log_max_softmax(self.networks.logits(x))), tf.float32)
+
+    def ascent(self, x: tf.Tensor) -> tf.Tensor:
+        """The sign of d log max_c softmax(logits / temperature)_c / dx, for images in [0, 1]."""
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            score = log_max_softmax(self.networks.logits(x), self._temperature)
+        return tf.sign(tape.gradient(score, x))
+
+    def odin_after(self, x: tf.Tensor, ascent: tf.Tensor, perturbation: float) -> tf.Tensor:
+        """max softmax at the temperature after a step of that size, float64 [batch].
+
+        The image that has taken the step is not clipped to [0, 1], as in Liang et al. (2017).
+        """
+        logits = self.networks.logits(x + perturbation * ascent)
+        return tf.exp(log_max_softmax(logits, self._temperature))
+
+    def _odin(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self.odin_after(x, self.ascent(x), self._perturbation), tf.float32)
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every score."""
+        x = self._observe(inputs)
+        return {"max_softmax": self._max_softmax(x), "odin": self._odin(x)}
+
+    @tf.function
+    def max_softmax(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The highest class probability alone (Hendrycks and Gimpel 2017); takes no gradient.
+
+        It is a float32 probability, so that inputs whose best class leads by more than about 16
+        nats tie at 1.
+        """
+        return {"max_softmax": self._max_softmax(self._observe(inputs))}
+
+    @tf.function
+    def odin(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """ODIN alone: the highest class probability at the temperature, after the step."""
+        return {"odin": self._odin(self._observe(inputs))}
+
+    @tf.function
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Class probabilities, float32 [batch, num_classes]."""
+        return {"probabilities": tf.nn.softmax(self.networks.logits(self._observe(inputs)))}
+
+    @tf.function
+    def odin_settings(self) -> dict[str, tf.Tensor]:
+        """What ODIN was computed with: temperature, and perturbation in units of the range."""
+        return {
+            "temperature": tf.constant(self._temperature, tf.float32),
+            "perturbation": tf.constant(self._perturbation, tf.float32),
+        }
+
+
+OUTPUTS = {
+    "max_softmax": OutputSpec("probability", HIGHER_IS_NORMAL),
+    "odin": OutputSpec("probability", HIGHER_IS_NORMAL),
+}
+
+
+def choose_perturbation(
+    module: FrozenClassifier,
+    images: tf.Tensor,
+    candidates: Sequence[float] = PERTURBATIONS,
+    batch_size: int = 100,
+) -> float:
+    """The candidate with the highest mean ODIN score on in-distribution images (Hsu et al. 2020).
+
+    Args:
+      module: the classifier; its own perturbation plays no part.
+      images: scaled to [0, 1], [num_images, *shape].
+      candidates: in increasing order; the first of the best ones is taken.
+      batch_size: images at once.
+    """
+
+    @tf.function
+    def sums(x: tf.Tensor) -> tf.Tensor:
+        ascent = module.ascent(x)
+        return tf.stack([tf.reduce_sum(module.odin_after(x, ascent, c)) for c in candidates])
+
+    total = tf.zeros([len(candidates)], tf.float64)
+    for start in range(0, int(images.shape[0]), batch_size):
+        total += sums(images[start : start + batch_size])
+    return candidates[int(tf.argmax(total))]
+
+
+class ClassifierLearner(Learner):
+    """Trains by cross-entropy with Adam and cosine decay.
+
+    Args:
+      config: the classifier's configuration.
+      data: the training set; its held-out images are what ODIN's perturbation is chosen on.
+      seed: of the initial weights.
+
+    Raises:
+      UserError: the inputs are no images whose sides divide by 4, or have no class labels.
+    """
+
+    def __init__(self, config: ClassifierConfig, data: TrainingData, seed: int):
+        super().__init__(name="classifier_learner")
+        check_image_spec(data.input_spec)
+        self._config = config
+        self._input_spec = data.input_spec
+        self._num_classes = supervised.num_classes(data)
+        self._tuning_images = data.validation[:NUM_TUNING]
+        self.networks = ClassifierNetworks(
+            config, data.input_spec, self._num_classes, config.precision, seed
+        )
+        self.optimizer = supervised.adam(config, self.networks.trainable_variables)
+
+    def state_variables(self):
+        return [*self.networks.variables, *self.optimizer.variables()]
+
+    def phases(self):
+        return [Phase("train", self._config.train_steps, ("loss", "accuracy"), self._train_step)]
+
+    def _train_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        inputs, labels = batches(step)
+        x = pixels.scaled(inputs, self._input_spec)
+        variables = self.networks.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.networks.logits(x, dropout_seed=seed)
+            loss = tf.reduce_mean(supervised.cross_entropy(labels, logits))
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss, "accuracy": supervised.accuracy(labels, logits)}
+
+    def validate(self, examples, seed):
+        logits = self.networks.logits(pixels.scaled(examples.inputs, self._input_spec))
+        return {
+            "cross_entropy": tf.reduce_mean(supervised.cross_entropy(examples.labels, logits)),
+            "accuracy": supervised.accuracy(examples.labels, logits),
+        }
+
+    def freeze(self):
+        networks = ClassifierNetworks(
+            self._config, self._input_spec, self._num_classes, "float32", seed=0
+        )
+        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
+            frozen.assign(trained)
+        temperature = self._config.odin_temperature
+        perturbation = self._config.odin_perturbation
+        if perturbation is None:
+            perturbation = choose_perturbation(
+                FrozenClassifier(networks, self._input_spec, temperature, 0.0),
+                pixels.scaled(self._tuning_images, self._input_spec),
+            )
+            print(
+                f"ODIN: perturbation {perturbation:g}, chosen on {len(self._tuning_images):,} "
+                "held-out in-distribution images",
+                file=sys.stderr,
+            )
+        module = FrozenClassifier(networks, self._input_spec, temperature, perturbation)
+        return Frozen(
+            module,
+            {
+                "serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS),
+                **{
+                    name: FrozenFunction(getattr(module, name), ("inputs",), {name: spec})
+                    for name, spec in OUTPUTS.items()
+                },
+                "classify": FrozenFunction(module.classify, ("inputs",)),
+                "odin_settings": FrozenFunction(module.odin_settings, ()),
+            },
+        )
+
+
+FAMILY = Family(
+    ClassifierConfig,
+    ClassifierLearner,
+    "image classifier, with ODIN and its maximum softmax probability as scores",
+    takes=(IMAGES,),
+)

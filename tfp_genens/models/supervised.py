@@ -1,0 +1,71 @@
+"""What the models that learn from class labels share: the baselines of Tables 2 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.config import ModelConfig
+from tfp_genens.data import TrainingData
+from tfp_genens.errors import UserError
+
+
+def labels_of(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the training and of the held-out examples, int64.
+
+    Raises:
+      UserError: there are none, or in training of one class only.
+    """
+    if data.labels is None or data.validation_labels is None:
+        raise UserError(
+            "--dataset",
+            "a training set with class labels, which this model learns from",
+            f"{data.name}, which has none",
+        )
+    if len(np.unique(data.labels)) < 2:
+        raise UserError(
+            "--dataset",
+            "a training set with at least two classes",
+            f"{data.name}, whose only label is {data.labels[0]}",
+        )
+    return data.labels, data.validation_labels
+
+
+def num_classes(data: TrainingData) -> int:
+    """One more than the largest label; raises UserError as `labels_of`."""
+    return 1 + max(int(labels.max()) for labels in labels_of(data))
+
+
+def adam(
+    config: ModelConfig, variables: Sequence[tf.Variable]
+) -> tf_keras.optimizers.legacy.Optimizer:
+    """Adam whose learning rate falls to zero along a cosine, as the VAE's (paper, appendix B)."""
+    optimizer = tf_keras.optimizers.legacy.Adam(
+        tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps),
+        epsilon=1e-8,
+    )
+    optimizer._create_all_weights(variables)
+    return optimizer
+
+
+def dropped_out(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
+    """`x` with a share `rate` of its values set to zero and the others scaled up; all kept without
+    a seed.
+    """
+    if seed is None or rate == 0.0:
+        return x
+    return tf.nn.experimental.stateless_dropout(x, rate, seed)
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Nats [batch] of labels [batch] under logits [batch, num_classes]."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def accuracy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """The share of examples whose class has the highest score, float32 []."""
+    is_right = tf.equal(tf.argmax(scores, axis=-1), tf.cast(labels, tf.int64))
+    return tf.reduce_mean(tf.cast(is_right, tf.float32))
