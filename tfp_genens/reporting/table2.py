@@ -2,7 +2,8 @@
 
 Its columns are of several models. The first configuration of each model on a training set is judged
 against the paper, and all these make up one overview. Further ones, e.g. another beta, are shown
-beside the paper's numbers without verdicts, which are of other settings.
+beside the paper's numbers without verdicts, which are of other settings. Models that the paper does
+not have, such as nearest neighbours, have columns of their own without numbers of the paper's.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ INTERVALS = (
 )
 
 
+BEYOND_THE_PAPER = (
+    "Columns of {} are beyond the paper, which has no numbers of them: nothing is judged there, "
+    "and intervals are over inputs only."
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One OoD set and score.
@@ -87,8 +94,18 @@ class Panel:
     cells: tuple[Cell, ...]
 
     @property
-    def is_judged(self) -> bool:
+    def is_base(self) -> bool:
+        """Whether this is the first configuration of its model: part of the overview."""
         return self.base is self.configuration
+
+    @property
+    def is_judged(self) -> bool:
+        return self.is_base and self.is_in_paper
+
+    @property
+    def is_in_paper(self) -> bool:
+        """Whether the paper has columns for this model."""
+        return any(paper.columns(score, self.model) for score in self.scores)
 
     @property
     def train_dataset(self) -> str:
@@ -134,6 +151,7 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
             *INTERVALS,
             f"Cells of the scores evaluated that the paper has a number for: "
             f"{sum(counts.values())}. {_sentence(_count(counts))}",
+            *_beyond_the_paper(panels),
         ),
         sections=tuple(sections),
         records=tuple(
@@ -155,6 +173,12 @@ def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
         cells = _cells(configuration, is_judged=base is configuration)
         panels.append(Panel(configuration, base, tuple(cells)))
     return panels
+
+
+def _beyond_the_paper(panels: Sequence[Panel]) -> tuple[str, ...]:
+    """One sentence on the models that only we have, where there are any."""
+    models = dict.fromkeys(panel.model for panel in panels if not panel.is_in_paper)
+    return (BEYOND_THE_PAPER.format(", ".join(models)),) if models else ()
 
 
 def _sentence(text: str) -> str:
@@ -179,7 +203,9 @@ def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
         for ood in dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset)
         if any(paper.value(train_dataset, ood, score, model) is not None for score in scores)
     ]
-    if not in_paper:
+    if not scores and train_dataset in paper.train_datasets():  # beyond the paper: single models
+        scores = list(first.in_distribution.scores.member_scores)
+    elif not in_paper:
         raise UserError(
             ARGUMENT,
             "evaluations of what the paper's Table 2 has numbers for",
@@ -262,27 +288,28 @@ def _auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str, member: int | 
 
 
 def _sections(panels: Sequence[Panel]) -> list[Section]:
-    """Of one training set: what is judged, in one overview, then each further configuration."""
-    judged = [panel for panel in panels if panel.is_judged]
-    sections = [_judged_overview(judged)]
-    sections += [_score_section(panel, score) for panel, score in _columns(judged)]
+    """Of one training set: one overview of its models, then each further configuration."""
+    bases = [panel for panel in panels if panel.is_base]
+    sections = [_first_overview(bases)]
+    sections += [_score_section(panel, score) for panel, score in _columns(bases)]
     for panel in panels:
-        if not panel.is_judged:
+        if not panel.is_base:
             sections.append(_further_overview(panel))
             sections += [_score_section(panel, score) for score in panel.scores]
     return sections
 
 
-def _judged_overview(panels: Sequence[Panel]) -> Section:
+def _first_overview(panels: Sequence[Panel]) -> Section:
     document = panels[0].document
     members = [f"{panel.document['members']} x {panel.model}" for panel in panels]
     train_label = results.dataset_label(document, document["train_dataset"])
     marks = ", ".join(f"{MARKS[name]} {name}" for name in (*verdicts.VERDICTS, NOT_EVALUATED))
-    counts = [_count(collections.Counter(c.verdict for c in panel.cells)) for panel in panels]
+    judged = [panel for panel in panels if panel.is_judged]
+    counts = [_count(collections.Counter(c.verdict for c in panel.cells)) for panel in judged]
     if len(panels) == 1:
-        counted = [_sentence(counts[0])]
+        counted = [_sentence(count) for count in counts]
     else:
-        counted = [f"{panel.model}: {text}" for panel, text in zip(panels, counts, strict=True)]
+        counted = [f"{panel.model}: {text}" for panel, text in zip(judged, counts, strict=True)]
     return Section(
         f"{train_label}, {', '.join(members)}",
         (*map(_shown, panels), " ".join([*counted, f"{_sentence(marks)}, - no number."])),
@@ -298,7 +325,14 @@ def _judged_overview(panels: Sequence[Panel]) -> Section:
 def _further_overview(panel: Panel) -> Section:
     return Section(
         _heading(panel),
-        (_shown(panel), "No verdicts: of each model the first configuration given is judged."),
+        (
+            _shown(panel),
+            *(
+                ["No verdicts: of each model the first configuration given is judged."]
+                if panel.is_in_paper
+                else []
+            ),
+        ),
         *_overview(_columns([panel])),
         notes=_departures(panel),
     )
@@ -309,7 +343,7 @@ def _score_section(panel: Panel, score: str) -> Section:
     return Section(
         f"{_heading(panel)}: {results.score_label(panel.document, score)}",
         (),
-        *_score_table(panel.configuration, cells, panel.is_judged),
+        *_score_table(panel, cells),
         notes=_interval_notes(cells),
         level=3,
     )
@@ -317,7 +351,7 @@ def _score_section(panel: Panel, score: str) -> Section:
 
 def _heading(panel: Panel) -> str:
     heading = tables.heading(panel.document)
-    if panel.is_judged:
+    if panel.is_base:
         return heading
     return f"{heading}; {configurations.differences(panel.configuration, panel.base)}"
 
@@ -370,16 +404,21 @@ def _attack_notes(panels: Sequence[Panel]) -> tuple[str, ...]:
 
 
 def _columns(panels: Sequence[Panel]) -> list[tuple[Panel, str]]:
-    """The panels' scores, in the order of the paper's columns."""
+    """The panels' scores, in the order of the paper's columns; then those that only we have."""
     order = list(dict.fromkeys(column for _, _, column in paper.results()))
-    columns = [(panel, score) for panel in panels for score in panel.scores]
-    return sorted(columns, key=lambda c: order.index(paper.columns(c[1], c[0].model)[0]))
+
+    def place(column: tuple[Panel, str]) -> int:
+        panel, score = column
+        theirs = paper.columns(score, panel.model)
+        return order.index(theirs[0]) if theirs else len(order)
+
+    return sorted(((panel, score) for panel in panels for score in panel.scores), key=place)
 
 
 def _overview(
     columns: Sequence[tuple[Panel, str]],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Header and body: ours, the paper's and, where judged, a mark for every score.
+    """Header and body: ours and, where the paper has the score, its number and our mark, if judged.
 
     The rows are the paper's in its order, then those that only we have.
     """
@@ -387,7 +426,8 @@ def _overview(
     header = ["OoD set"]
     for (panel, _), label in zip(columns, names, strict=True):
         name = label if names.count(label) == 1 else f"{label}, {panel.model}"
-        header += [name, "paper", *([""] if panel.is_judged else [])]
+        header += [name, *(["paper"] if panel.is_in_paper else [])]
+        header += [""] if panel.is_judged else []
     cells = [{cell.ood_dataset: cell for cell in p.of_score(score)} for p, score in columns]
     train_dataset = columns[0][0].train_dataset
     theirs = dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset)
@@ -397,18 +437,23 @@ def _overview(
         line = [labels.dataset_label([panel.document for panel, _ in columns], ood)]
         for (panel, score), column in zip(columns, cells, strict=True):
             cell = column.get(ood, Cell(ood, score, None, (), None, None, ""))
-            line += [_percent(_auroc_of(cell.row)), _percent(cell.theirs)]
+            line += [_percent(_auroc_of(cell.row))]
+            line += [_percent(cell.theirs)] if panel.is_in_paper else []
             line += [MARKS[cell.verdict]] if panel.is_judged else []
         body.append(tuple(line))
     return tuple(header), tuple(body)
 
 
 def _score_table(
-    configuration: Configuration, cells: Sequence[Cell], is_judged: bool
+    panel: Panel, cells: Sequence[Cell]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Header and body of one score's table."""
-    further = [describe_members(evaluation) for evaluation in configuration.evaluations[1:]]
-    header = ["OoD set", "ours", "over inputs", "over ensembles", *further, "paper", "difference"]
+    """Header and body of one score's table; without the paper's columns where it has none."""
+    further = [describe_members(evaluation) for evaluation in panel.configuration.evaluations[1:]]
+    header = ["OoD set", "ours", "over inputs"]
+    header += ["over ensembles"] if panel.is_in_paper else []
+    header += further
+    header += ["paper", "difference"] if panel.is_in_paper else []
+    header += ["verdict"] if panel.is_judged else []
     body = []
     for cell in cells:
         row = cell.row
@@ -419,17 +464,14 @@ def _score_table(
                 difference = f"{row['auroc'] - cell.theirs:+.1f}".replace("-0.0", "+0.0")
         if cell.interval is not None:
             over_ensembles = tables.interval(cell.interval.low, cell.interval.high)
-        line = [
-            results.dataset_label(configuration.first.document, cell.ood_dataset),
-            _percent(_auroc_of(row)),
-            over_inputs,
-            over_ensembles,
-            *(_percent(_auroc_of(other)) for other in cell.further),
-            _percent(cell.theirs),
-            difference,
-        ]
-        body.append((*line, cell.verdict or "-") if is_judged else tuple(line))
-    return tuple([*header, "verdict"] if is_judged else header), tuple(body)
+        line = [results.dataset_label(panel.document, cell.ood_dataset)]
+        line += [_percent(_auroc_of(row)), over_inputs]
+        line += [over_ensembles] if panel.is_in_paper else []
+        line += [_percent(_auroc_of(other)) for other in cell.further]
+        line += [_percent(cell.theirs), difference] if panel.is_in_paper else []
+        line += [cell.verdict or "-"] if panel.is_judged else []
+        body.append(tuple(line))
+    return tuple(header), tuple(body)
 
 
 def _auroc_of(row: Mapping[str, Any] | None) -> float | None:
