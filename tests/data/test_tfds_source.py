@@ -87,9 +87,23 @@ def data_dir(tmp_path_factory):
         "rows",
         {
             "features": features.Tensor(shape=(3,), dtype=np.float64),
-            "label": features.Tensor(shape=(), dtype=np.int64),  # a number, not a class
+            "label": features.ClassLabel(num_classes=3),
         },
-        {"all_of": [{"features": row, "label": 7} for row in ROWS]},
+        {
+            "all_of": [
+                {"features": row, "label": label}
+                for row, label in zip(ROWS, (1, 0, 0, 1, 2), strict=True)
+            ]
+        },
+    )
+    write_set(
+        directory,
+        "whole_rows",
+        {
+            "features": features.Tensor(shape=(3,), dtype=np.int64),
+            "label": features.Tensor(shape=(), dtype=np.int64),
+        },
+        {"all_of": [{"features": np.floor(row).astype(np.int64), "label": 7} for row in ROWS]},
     )
     write_set(
         directory,
@@ -144,12 +158,32 @@ def test_labels_follow_their_images_through_slices(data_dir):
     assert read_batch(same).labels is None
 
 
-def test_rows_of_numbers(data_dir):
-    source = open_source("tfds:rows:all_of", None, data_dir=str(data_dir))
+@pytest.mark.parametrize(
+    ("split", "at"),
+    [
+        ("all_of", [0, 1, 2, 3, 4]),
+        ("all_of[1:4]", [1, 2, 3]),
+        ("all_of[3:]+all_of[:2]", [3, 4, 0, 1]),
+    ],
+)
+@pytest.mark.parametrize("name", ["rows", "whole_rows"])
+def test_rows_of_numbers(data_dir, name, split, at):
+    source = open_source(f"tfds:{name}:{split}", None, data_dir=str(data_dir))
     batch = read_batch(source)
-    assert (source.shape, source.columns, batch.labels) == ((3,), None, None)
+    assert (source.shape, source.columns, source.num_examples) == ((3,), None, len(at))
+    assert batch.example_ids == tuple(f"{name}/all_of/{i}" for i in at)
     assert batch.values.dtype == np.float32
-    np.testing.assert_array_equal(batch.values, ROWS.astype(np.float32))
+    rows = ROWS if name == "rows" else np.floor(ROWS)
+    np.testing.assert_array_equal(batch.values, rows[at].astype(np.float32))
+    if name == "rows":
+        np.testing.assert_array_equal(batch.labels, np.array([1, 0, 0, 1, 2])[at])
+    else:
+        assert batch.labels is None  # its label is a number, not a class
+
+
+def test_no_rows(data_dir):
+    with pytest.raises(UserError, match="at least one input"):
+        open_source("tfds:rows:all_of[2:2]", None, data_dir=str(data_dir))
 
 
 def test_undeclared_sizes_are_taken_from_the_first_image(data_dir):

@@ -56,6 +56,25 @@ def test_is_complete():
     }
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("credit_fraud/3", "credit_fraud"),
+        ("credit_fraud_labelled", "credit_fraud"),
+        ("credit_fraud_labelled/4", "credit_fraud"),
+        ("mnist", "mnist"),
+        ("npz:/tmp/credit_fraud.npz", "npz:/tmp/credit_fraud.npz"),
+    ],
+)
+def test_splits_and_variants_are_filed_under_the_papers_name(ours, theirs):
+    assert paper.name_of(ours) == theirs
+
+
+def test_values_of_a_split():
+    assert paper.value("credit_fraud/3", "fraud", "waic", "tabular_vae") == 94.7
+    assert paper.value("credit_fraud_labelled/1", "fraud", "fraud", "any") == 99.1
+
+
 def test_equals_the_papers_text():
     path = pathlib.Path(__file__).parents[2].parent / "shared" / "paper.txt"
     if not path.exists():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from tfp_genens.data.card_fraud import splits
 from tfp_genens.data.sources import read_batch
 from tfp_genens.data.specs import open_source, scheme_of
 from tfp_genens.errors import UserError
@@ -36,6 +38,7 @@ class Dataset:
       train: SPEC of the training data, from which validation data are held out.
       test: SPEC of the in-distribution test data.
       ood: names in OOD_SETS, in the paper's order (Table 2).
+      ood_specs: SPECs of those whose examples depend on what was left out of the training data.
     """
 
     name: str
@@ -43,6 +46,30 @@ class Dataset:
     train: str
     test: str
     ood: tuple[str, ...]
+    ood_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def _card_fraud(split: int) -> tuple[Dataset, Dataset]:
+    """The card-fraud table without frauds to train on, and with four fifths of them."""
+    number, label = (f"/{split}", f", split {split}") if split else ("", "")
+    return (
+        Dataset(
+            f"credit_fraud{number}",
+            f"Card fraud{label}",
+            splits.normal_train_spec(split),
+            splits.normal_test_spec(split),
+            ("fraud",),
+            {"fraud": splits.fraud_spec()},
+        ),
+        Dataset(
+            f"credit_fraud_labelled{number}",
+            f"Card fraud with labels{label}",
+            splits.labelled_train_spec(split),
+            splits.normal_test_spec(split),
+            ("fraud",),
+            {"fraud": splits.held_out_fraud_spec(split)},
+        ),
+    )
 
 
 DATASETS: dict[str, Dataset] = {
@@ -76,6 +103,7 @@ DATASETS: dict[str, Dataset] = {
             "tfds:cifar10:test",
             (*_COLOUR, *_NOISE, *_FLIPS, *_ATTACKS),
         ),
+        *(row for split in range(splits.NUM_SPLITS) for row in _card_fraud(split)),
     )
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfp_genens.data import adversarial, drawings, noise, resizing, transforms
 from tfp_genens.data.adversarial import Differentiable
+from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import BlockSource, Source, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
@@ -36,6 +37,7 @@ class OodContext:
       seed: of all noise.
       ensemble: frozen members; only the adversarial sets use them.
       data_dir: where tensorflow_datasets keeps its sets; None for its default.
+      train_dataset: what the model was trained on: its name in DATASETS, or a SPEC.
     """
 
     test: Source
@@ -44,6 +46,7 @@ class OodContext:
     seed: int
     ensemble: Differentiable | None = None
     data_dir: str | None = None
+    train_dataset: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,21 @@ class OodSet:
 
 def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
     def build(context: OodContext) -> Source:
+        return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
+
+    return OodSet(name, label, build, description, is_read=True)
+
+
+def _left_out_set(name: str, label: str, description: str) -> OodSet:
+    """A set whose examples are what the training set left out, see `Dataset.ood_specs`."""
+
+    def build(context: OodContext) -> Source:
+        dataset = DATASETS.get(context.train_dataset)
+        if dataset is None or name not in dataset.ood_specs:
+            known = [row.name for row in DATASETS.values() if name in row.ood_specs]
+            expected = f"a model trained on one of {', '.join(known)}, or {name}=SPEC"
+            raise UserError(f"{ARGUMENT}={name}", expected, context.train_dataset or "none")
+        spec = dataset.ood_specs[name]
         return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
 
     return OodSet(name, label, build, description, is_read=True)
@@ -295,6 +313,12 @@ OOD_SETS: dict[str, OodSet] = {
             "ImageNet32",
             "tfds:downsampled_imagenet/32x32:validation",
             "ImageNet's validation images, shrunk to 32x32.",
+        ),
+        _left_out_set(
+            "fraud",
+            "Fraud",
+            "Fraudulent card payments: all of them, or the fifth that a model with labels has not "
+            "seen.",
         ),
         OodSet(
             "celeba",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib
 import logging as python_logging
 import os
@@ -28,7 +29,10 @@ from tfp_genens.data.sources import Batch, rebatch
 IMAGE, ROW, LABEL = "image", "features", "label"
 COLUMNS = "feature_names"  # in a set's metadata: what the columns of its rows are called
 FILES = "source"  # likewise: which of several forms of the original it was made of
-OWN_BUILDERS = "tfp_genens.data.not_mnist.not_mnist_dataset_builder"
+OWN_BUILDERS = (
+    "tfp_genens.data.card_fraud.card_fraud_dataset_builder",
+    "tfp_genens.data.not_mnist.not_mnist_dataset_builder",
+)
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 # NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
 _LOCATION = re.compile(r"(?P<name>[^:\[\]]+(:\d+(\.[\d*]+)*)?):(?P<split>.+)")
@@ -177,7 +181,8 @@ def _builder(request: Request, name: str, data_dir: str):
     with _quiet():
         import tensorflow_datasets as tfds
 
-        importlib.import_module(OWN_BUILDERS)  # registers them
+        for module in OWN_BUILDERS:
+            importlib.import_module(module)  # registers it
         try:
             return tfds.builder(name, data_dir=data_dir)
         except tfds.core.DatasetNotFoundError as e:
@@ -259,28 +264,60 @@ def _examples(
     Images keep their dtype; rows are float32, as those of tables.
     """
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     name, has_labels = _feature_name(builder), _has_labels(builder)
-    wanted = {name: True, LABEL: True} if has_labels else {name: True}
     with _quiet():
         try:
-            dataset = builder.as_dataset(
-                split=split,
-                shuffle_files=False,
-                decoders=tfds.decode.PartialDecoding(wanted),
-                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-            )
+            if name == ROW and _stored_as_floats(builder.info.features[ROW]):
+                dataset = _parsed_rows(builder, split, has_labels)
+            else:
+                dataset = _decoded(builder, split, [name, LABEL] if has_labels else [name])
         except (ValueError, AssertionError, OSError) as e:
             raise request.error("a readable set", _first_line(e)) from e
-    batch_size = 1 if None in builder.info.features[name].shape else 256
     try:
-        for example in dataset.batch(batch_size).as_numpy_iterator():
+        for example in dataset.as_numpy_iterator():
             values = example[name]
             labels = example[LABEL].astype(np.int64) if has_labels else None
             yield (values.astype(np.float32) if name == ROW else values), labels
     except tf.errors.OpError as e:
         raise request.error("readable records", _first_line(e)) from e
+
+
+def _stored_as_floats(feature) -> bool:
+    import tensorflow as tf
+
+    return tf.as_dtype(feature.get_serialized_info().dtype).is_floating
+
+
+def _decoded(builder, split: str, names: list[str]):
+    """Batches of some features of all examples."""
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    return dataset.batch(1 if None in builder.info.features[names[0]].shape else 256)
+
+
+def _parsed_rows(builder, split: str, has_labels: bool):
+    """The same for rows of real numbers, without tensorflow_datasets' parsing of one at a time.
+
+    That takes 14 times as long: 20 s instead of 1.5 s for the 284,807 rows of card_fraud.
+    """
+    import tensorflow as tf
+
+    wanted = {ROW: tf.io.FixedLenFeature(builder.info.features[ROW].shape, tf.float32)}
+    if has_labels:
+        wanted[LABEL] = tf.io.FixedLenFeature((), tf.int64)
+    parts = builder.info.splits[split].file_instructions
+    records = [
+        tf.data.TFRecordDataset(part.filename).skip(part.skip).take(part.take) for part in parts
+    ]
+    together = functools.reduce(lambda first, second: first.concatenate(second), records)
+    return together.batch(4096).map(lambda serialized: tf.io.parse_example(serialized, wanted))
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Collection, Mapping
 from importlib import resources
 from typing import Any
@@ -28,6 +29,16 @@ _COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
     (None, "waic"): ("WAIC",),
     (None, "fraud"): ("Classifier",),
 }
+
+
+# Variants of a set for which the paper has one name; splits ("credit_fraud/3") need no row.
+_VARIANTS = {"credit_fraud_labelled": "credit_fraud"}
+
+
+def name_of(train_dataset: str) -> str:
+    """What a training set of ours is filed under here: "credit_fraud" for "credit_fraud/3"."""
+    without_split = re.sub(r"/\d+$", "", train_dataset)
+    return _VARIANTS.get(without_split, without_split)
 
 
 @functools.cache
@@ -65,7 +76,7 @@ def value(
 ) -> float | None:
     """The paper's number in percent for one of our rows, or None where it has none."""
     for column in columns(score, model):
-        found = results().get((train_dataset, ood_dataset, column), {}).get(metric)
+        found = results().get((name_of(train_dataset), ood_dataset, column), {}).get(metric)
         if found is not None:
             return found
     return None
@@ -90,7 +101,7 @@ def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
     return [
         setting
         for group in _document()["settings"]
-        if group["model"] == model and train_dataset in group["train_datasets"]
+        if group["model"] == model and name_of(train_dataset) in group["train_datasets"]
         for setting in group["settings"]
     ]
 

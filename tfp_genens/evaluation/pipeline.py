@@ -161,6 +161,7 @@ class _Scorer:
             seed=config.seed,
             ensemble=ensemble,
             data_dir=config.data_dir,
+            train_dataset=ensemble.train_dataset,
         )
 
     def ood(self, asked: str) -> tuple[ood_sets.OodSet, store.ScoredSet, str]:
@@ -321,7 +322,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
                 f"{results.dataset_label(document, row['ood_dataset'])}: "
                 f"{row['num_nan']:,} scores were NaN; each counts against the score."
             )
-    if train_dataset not in paper.train_datasets():
+    if paper.name_of(train_dataset) not in paper.train_datasets():
         label = results.dataset_label(document, train_dataset)
         found.append(f"The paper has no results for {label}.")
         return found

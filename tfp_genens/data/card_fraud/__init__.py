@@ -1,0 +1,1 @@
+"""Kaggle's card-fraud table, which tensorflow_datasets lacks, and its splits."""

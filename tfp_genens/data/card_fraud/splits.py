@@ -1,0 +1,98 @@
+"""Which rows of the card-fraud table train and which test (paper, section 4.2), in five ways.
+
+The set is laid out once, in an order that is random but fixed, so that every part of every split
+is a slice: `normal` begins with five blocks of test rows, and `fraud` consists of five folds.
+Rows that are equal in all features stand in the same block: 1,081 rows of the table are repetitions
+of others, and none is to be in training and test alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NAME = "card_fraud"
+NORMAL, FRAUD = "normal", "fraud"  # both the splits of the set and its classes, in this order
+NUM_ROWS = 284_807
+NUM_FRAUDS = 492
+NUM_SPLITS = 5
+
+
+def normal_bounds(num_frauds: int = NUM_FRAUDS) -> tuple[int, ...]:
+    """Where the blocks of test rows end in `normal`: as many rows in each as there are frauds."""
+    return tuple(num_frauds * i for i in range(NUM_SPLITS + 1))
+
+
+def fraud_bounds(num_frauds: int = NUM_FRAUDS) -> tuple[int, ...]:
+    """Where the folds end in `fraud`."""
+    return tuple(round(num_frauds * i / NUM_SPLITS) for i in range(NUM_SPLITS + 1))
+
+
+def normal_test_spec(split: int) -> str:
+    """The normal test rows of a split."""
+    start, stop = normal_bounds()[split : split + 2]
+    return f"tfds:{NAME}:{NORMAL}[{start}:{stop}]"
+
+
+def normal_train_spec(split: int) -> str:
+    """All normal rows but the split's test rows."""
+    start, stop = normal_bounds()[split : split + 2]
+    return f"tfds:{NAME}:{_without(NORMAL, start, stop, NUM_ROWS - NUM_FRAUDS)}"
+
+
+def fraud_spec() -> str:
+    """All frauds, for models that were trained without any."""
+    return f"tfds:{NAME}:{FRAUD}"
+
+
+def labelled_train_spec(split: int) -> str:
+    """The same normal rows, and four fifths of the frauds."""
+    start, stop = fraud_bounds()[split : split + 2]
+    return f"{normal_train_spec(split)}+{_without(FRAUD, start, stop, NUM_FRAUDS)}"
+
+
+def held_out_fraud_spec(split: int) -> str:
+    """The frauds that `labelled_train_spec` leaves out."""
+    start, stop = fraud_bounds()[split : split + 2]
+    return f"tfds:{NAME}:{FRAUD}[{start}:{stop}]"
+
+
+def _without(name: str, start: int, stop: int, num_rows: int) -> str:
+    parts = [f"{name}[:{start}]"] * (start > 0) + [f"{name}[{stop}:]"] * (stop < num_rows)
+    return "+".join(parts)
+
+
+def arrange(
+    groups: np.ndarray, bounds: Sequence[int], generator: np.random.Generator
+) -> np.ndarray:
+    """A random order of rows in which no group reaches over a bound.
+
+    Args:
+      groups: int [num_rows]; rows of one number are to stay together.
+      bounds: positions, ascending, from 0; what follows the last is a block too.
+      generator: of the order.
+
+    Returns:
+      int [num_rows], a permutation of the rows.
+
+    Raises:
+      ValueError: there is no such order, because some block cannot be filled.
+    """
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[by_group])) + 1
+    waiting = np.split(by_group, starts)
+    waiting = [waiting[i] for i in generator.permutation(len(waiting))]
+    blocks = []
+    for size in np.diff([*bounds, len(groups)]):
+        free, taken, left = int(size), [], []
+        for group in waiting:
+            fits = len(group) <= free
+            (taken if fits else left).append(group)
+            free -= len(group) if fits else 0
+        if free:
+            raise ValueError(f"`groups` must fill blocks of {size} rows; got {free} rows too few.")
+        waiting = left
+        if taken:
+            blocks.append(generator.permutation(np.concatenate(taken)))
+    return np.concatenate(blocks)
