@@ -7,13 +7,15 @@ scoring strange inputs is the point of the package, but are warned about once a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
 
-from tfp_genens.data.requests import Request
+from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import Batch, Source
+
+OUTLIER_SPREADS = 1e6
 
 
 class CheckedSource:
@@ -106,4 +108,34 @@ class CheckedSource:
                 "%s: all values of the %d inputs read lie in [0, 1], but the model's range is %g "
                 "to %g; if these are images scaled to [0, 1], multiply them by %g.",
                 *(self.name, num_read, low, high, high),
+            )
+
+
+def warn_of_odd_columns(name: str, columns: Sequence[str], rows: Batch) -> None:
+    """Warns of columns of a training table that are likely to spoil what is learnt from it.
+
+    They are used as they are: a column with one value throughout, and one with a value further
+    from the median than OUTLIER_SPREADS times the range of the middle half.
+
+    Args:
+      name: of the table.
+      columns: their names.
+      rows: the whole table, values [N, len(columns)].
+    """
+    values = rows.values.astype(np.float64)
+    constant = values.min(axis=0) == values.max(axis=0)
+    if constant.any():
+        logging.warning(
+            "%s: columns with one value throughout: %s; nothing is learnt from them.",
+            *(name, listed(np.array(columns)[constant])),
+        )
+    low, median, high = np.percentile(values, (25, 50, 75), axis=0)
+    distances = np.abs(values - median)
+    for i in map(int, np.flatnonzero(distances.max(axis=0) > OUTLIER_SPREADS * (high - low))):
+        row = int(distances[:, i].argmax())
+        if high[i] > low[i]:
+            logging.warning(
+                "%s: column %r has %g in example %r, where half of all values lie within %g to %g; "
+                "whatever scales by mean and standard deviation will see little else.",
+                *(name, columns[i], values[row, i], rows.example_ids[row], low[i], high[i]),
             )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfp_genens.data.card_fraud import splits
+from tfp_genens.data.checks import warn_of_odd_columns
 from tfp_genens.data.sources import read_batch
 from tfp_genens.data.specs import open_source, scheme_of
 from tfp_genens.errors import UserError
@@ -163,6 +164,8 @@ def load_training_data(
         raise UserError("--dataset", expected, repr(dataset))
     input_spec = _natural_input_spec(spec, data_dir)
     everything = read_batch(open_source(spec, input_spec, argument="--dataset", data_dir=data_dir))
+    if len(input_spec.shape) == 1:
+        warn_of_odd_columns(dataset, input_spec.column_names(), everything)
     values = everything.values.astype(input_spec.dtype, copy=False)
     labels = everything.labels
     if labels is not None and (labels < 0).any():  # a set whose labels are not public

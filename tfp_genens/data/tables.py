@@ -1,6 +1,9 @@
 """`csv:PATH` and `parquet:PATH`: tables with one input a row, streamed.
 
 Rows are numbered from 0 at the first row below the header, as pandas numbers them.
+
+`csv:PATH?label=COLUMN` takes that column for the class of each row and not for a feature;
+`csv:PATH?label=COLUMN&only=VALUE` reads the rows that have VALUE there, and no others.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import urllib.parse
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -37,17 +41,32 @@ class _Table:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Labels:
+    """What `?label=COLUMN&only=VALUE` asks for.
+
+    Attributes:
+      column: where classes stand: whole numbers from 0, or anything where `only` is given.
+      only: the rows to read, by what stands there; None for all.
+    """
+
+    column: str
+    only: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class TableSource:
     """Rows of a table as float32 [batch, *shape].
 
     Attributes:
       columns: one column a scalar of the flattened event.
+      labels: where the rows' classes are, and which rows are read.
     """
 
     request: Request
     table: _Table
     columns: tuple[str, ...]
     shape: tuple[int, ...]
+    labels: _Labels | None
 
     @property
     def name(self) -> str:
@@ -55,6 +74,8 @@ class TableSource:
 
     @property
     def num_examples(self) -> int | None:
+        if self.labels is not None and self.labels.only is not None:
+            return None
         return self.table.num_rows
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
@@ -62,17 +83,22 @@ class TableSource:
 
     def _read(self) -> Iterator[Batch]:
         has_ids = ID_COLUMN in self.table.header
-        wanted = [*self.columns, ID_COLUMN] if has_ids else list(self.columns)
+        wanted = [*self.columns, *([ID_COLUMN] if has_ids else [])]
+        if self.labels is not None:
+            wanted.append(self.labels.column)
         first_row = 0
-        for frame in self.table.frames(wanted):
-            rows = range(first_row, first_row + len(frame))
-            ids = _ids(self.request, frame[ID_COLUMN], rows) if has_ids else _row_names(rows)
+        for frame in self.table.frames(list(dict.fromkeys(wanted))):
+            frame.index = pd.RangeIndex(first_row, first_row + len(frame))
+            first_row += len(frame)
+            labels = None
+            if self.labels is not None:
+                frame, labels = _labelled(self.request, frame, self.labels)
+            ids = _ids(self.request, frame[ID_COLUMN]) if has_ids else _row_names(frame.index)
             values = np.empty((len(frame), len(self.columns)), np.float32)
             with np.errstate(over="ignore"):  # the finite check finds what overflows
                 for i, column in enumerate(self.columns):
-                    values[:, i] = _numbers(self.request, frame[column], rows)
-            yield Batch(ids, values.reshape(len(frame), *self.shape))
-            first_row = rows.stop
+                    values[:, i] = _numbers(self.request, frame[column])
+            yield Batch(ids, values.reshape(len(frame), *self.shape), labels)
 
 
 @contextlib.contextmanager
@@ -90,7 +116,7 @@ def _readable(request: Request) -> Iterator[None]:
 
 def open_csv(request: Request) -> TableSource:
     """Opens a CSV file with a header (compressed ones too, by their suffix); see `open_table`."""
-    path = os.path.expanduser(request.location)
+    path, labels = _parse(request)
     options: Any = {"encoding": "utf-8-sig", "skipinitialspace": True}
     with _readable(request):
         # Read as a row, not as a header: pandas would rename columns that appear twice.
@@ -123,12 +149,12 @@ def open_csv(request: Request) -> TableSource:
                     return
                 yield frame[list(columns)]
 
-    return open_table(request, _Table(header, None, frames))
+    return open_table(request, _Table(header, None, frames), labels)
 
 
 def open_parquet(request: Request) -> TableSource:
     """Opens a Parquet file; see `open_table`."""
-    path = os.path.expanduser(request.location)
+    path, labels = _parse(request)
     with _readable(request), pyarrow.parquet.ParquetFile(path) as file:
         header = tuple(file.schema_arrow.names)
         num_rows = file.metadata.num_rows
@@ -145,26 +171,45 @@ def open_parquet(request: Request) -> TableSource:
                     return
                 yield batch.to_pandas(ignore_metadata=True)  # a pandas index is a column too
 
-    return open_table(request, _Table(header, num_rows, frames))
+    return open_table(request, _Table(header, num_rows, frames), labels)
 
 
-def open_table(request: Request, table: _Table) -> TableSource:
+def _parse(request: Request) -> tuple[str, _Labels | None]:
+    """The path, and what is asked for after a question mark; a file's name may hold one too."""
+    path, mark, query = request.location.rpartition("?")
+    if not mark or "=" not in query or os.path.exists(os.path.expanduser(request.location)):
+        return os.path.expanduser(request.location), None
+    try:
+        asked = dict(urllib.parse.parse_qsl(query, strict_parsing=True))
+    except ValueError:
+        asked = {}
+    if not {"label"} <= set(asked) <= {"label", "only"}:
+        raise request.error("?label=COLUMN or ?label=COLUMN&only=VALUE after the path", f"?{query}")
+    return os.path.expanduser(path), _Labels(asked["label"], asked.get("only"))
+
+
+def open_table(request: Request, table: _Table, labels: _Labels | None = None) -> TableSource:
     """Chooses the columns that make up an input.
 
     With an input spec these are its column names, and others are ignored; without one, all numeric
-    columns but `example_id`, in the file's order. Ids come from `example_id` where there is such
-    a column, else they are "row 0", "row 1", ...
+    columns but `example_id` and that of the labels, in the file's order. Ids come from `example_id`
+    where there is such a column, else they are "row 0", "row 1", ...
 
     Raises:
-      UserError: a missing or repeated column; no rows; while it is read, a cell that is no number.
+      UserError: a missing or repeated column; a header of numbers; no rows; while it is read, a
+        cell that is no number.
     """
     spec = request.input_spec
+    if labels is not None and labels.column not in table.header:
+        expected = f"a column named {labels.column!r} for the labels"
+        raise request.error(expected, f"the columns {listed(table.header)}")
     counts = Counter(table.header)
     for column in (*(table.header if spec is None else spec.column_names()), ID_COLUMN):
         if counts[column] > 1:
             raise request.error(f"a single column named {column!r}", f"{counts[column]} of them")
     if spec is None:
-        columns = _numeric_columns(request, table)
+        _check_header(request, table)
+        columns = _numeric_columns(request, table, labels)
         shape: tuple[int, ...] = (len(columns),)
     else:
         columns, shape = spec.column_names(), tuple(spec.shape)
@@ -174,22 +219,33 @@ def open_table(request: Request, table: _Table) -> TableSource:
             f"a column named {missing[0]!r}",
             f"the columns {listed(table.header)} ({len(missing)} of {len(columns)} are missing)",
         )
-    return TableSource(request, table, columns, shape)
+    return TableSource(request, table, columns, shape, labels)
 
 
-def _numeric_columns(request: Request, table: _Table) -> tuple[str, ...]:
-    """All columns but the ids that begin with at least one number among their first rows.
+def _check_header(request: Request, table: _Table) -> None:
+    """Refuses columns without names, and a first row that is no header.
+
+    The names 0, 1, 2, ... pass: pandas writes them where columns have no others.
+    """
+    header = table.header
+    if "" in header:
+        raise request.error("a name for every column", f"none for column {header.index('')}")
+    numbers = pd.to_numeric(pd.Series(header, dtype=str), errors="coerce")
+    if numbers.notna().all() and tuple(header) != tuple(map(str, range(len(header)))):
+        raise request.error("the columns' names in the first row", f"numbers: {listed(header)}")
+
+
+def _numeric_columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[str, ...]:
+    """All columns but ids and labels that begin with at least one number among their first rows.
 
     A column with a bad cell among numbers counts, so that the cell is reported, not the column
     left out.
     """
-    if "" in table.header:
-        at = table.header.index("")
-        raise request.error("a name for every column", f"none for column {at}")
     head = next(table.frames(table.header), None)
     if head is None or not len(head):
         raise request.error("at least one input", "none")
-    others = [name for name in table.header if name != ID_COLUMN]
+    apart = {ID_COLUMN, labels.column if labels else ID_COLUMN}
+    others = [name for name in table.header if name not in apart]
     numeric = tuple(name for name in others if _looks_numeric(head[name]))
     if not numeric:
         raise request.error("at least one column of numbers", f"the columns {listed(others)}")
@@ -214,8 +270,8 @@ def _looks_numeric(column: pd.Series) -> bool:
     return _is_number(column.dtype) or bool(_coerce(column).notna().any())
 
 
-def _numbers(request: Request, column: pd.Series, rows: range) -> np.ndarray:
-    """One column as float64 [len(rows)]; missing cells are NaN, which the caller's caller refuses.
+def _numbers(request: Request, column: pd.Series) -> np.ndarray:
+    """One column, indexed by row, as float64; missing cells are NaN, which `checks` refuses.
 
     Raises:
       UserError: a cell that is no number, naming column and row.
@@ -226,19 +282,47 @@ def _numbers(request: Request, column: pd.Series, rows: range) -> np.ndarray:
         if bad.any():
             at = int(np.argmax(bad))
             raise request.error(
-                f"numbers in column {column.name!r}", f"{str(column.iloc[at])!r} in row {rows[at]}"
+                f"numbers in column {column.name!r}",
+                f"{str(column.iloc[at])!r} in row {column.index[at]}",
             )
         column = coerced
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _row_names(rows: range) -> tuple[str, ...]:
+def _labelled(
+    request: Request, frame: pd.DataFrame, labels: _Labels
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """The rows to be read, and their class numbers where these are not all the same."""
+    column = frame[labels.column]
+    _check_all_there(request, column)
+    if labels.only is not None:
+        is_wanted = column.astype(str) == labels.only
+        wanted_number = pd.to_numeric(labels.only, errors="coerce")
+        if not np.isnan(wanted_number):  # 0, 0.0 and "0" are one
+            is_wanted |= pd.to_numeric(column, errors="coerce") == wanted_number
+        return frame[is_wanted], None
+    numbers = _numbers(request, column)
+    bad = (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > np.iinfo(np.int32).max)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise request.error(
+            f"whole numbers from 0 in column {column.name!r}",
+            f"{column.iloc[at]} in row {column.index[at]}",
+        )
+    return frame, numbers.astype(np.int64)
+
+
+def _row_names(rows: pd.Index) -> tuple[str, ...]:
     return tuple(f"row {row}" for row in rows)
 
 
-def _ids(request: Request, column: pd.Series, rows: range) -> tuple[str, ...]:
+def _check_all_there(request: Request, column: pd.Series) -> None:
     missing = column.isna().to_numpy()
     if missing.any():
-        row = rows[int(np.argmax(missing))]
-        raise request.error(f"a value in column {ID_COLUMN!r} of every row", f"none in row {row}")
+        row = column.index[int(np.argmax(missing))]
+        raise request.error(f"a value in column {column.name!r} of every row", f"none in row {row}")
+
+
+def _ids(request: Request, column: pd.Series) -> tuple[str, ...]:
+    _check_all_there(request, column)
     return tuple(map(str, column))

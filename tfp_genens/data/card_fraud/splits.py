@@ -85,7 +85,9 @@ def arrange(
     waiting = [waiting[i] for i in generator.permutation(len(waiting))]
     blocks = []
     for size in np.diff([*bounds, len(groups)]):
-        free, taken, left = int(size), [], []
+        free = int(size)
+        taken: list[np.ndarray] = []
+        left: list[np.ndarray] = []
         for group in waiting:
             fits = len(group) <= free
             (taken if fits else left).append(group)
