@@ -125,6 +125,8 @@ class Family:
       cpu_settings: flags and values with which CPUs can train it, named where training would take
         long.
       num_members: members where the user names no number; 1 where all would be alike.
+      members_differ: (config, training data) -> whether anything in a member is random; where
+        not, no more than one is trained.
     """
 
     config: type[FamilyConfig]
@@ -133,3 +135,4 @@ class Family:
     takes: tuple[str, ...] = (IMAGES,)
     cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     num_members: int = 5
+    members_differ: Callable[[Any, TrainingData], bool] = lambda config, data: True

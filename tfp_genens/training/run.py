@@ -76,7 +76,7 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
 
     Raises:
       UserError: the run directory holds another configuration, is being written by another
-        trainer, or the data do not suit the model.
+        trainer, the data do not suit the model, or its members would all be alike.
       Stopped: a signal came; training continues when the same command is run again.
     """
     artifacts.git_commit()  # of the code as it starts, whatever is edited while it trains
@@ -93,6 +93,9 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
         seed=run.config.seed,
         data_dir=options.data_dir,
     )
+    if num_members > 1 and not family.members_differ(run.model_config, data):
+        expected = f"1, because members of --model={run.config.model} would all be alike here"
+        raise UserError("--num_members", expected, str(num_members))
     print(
         f"{run_dir}: {len(data.train):,} training and {len(data.validation):,} validation "
         f"inputs of shape {list(data.input_spec.shape)}; members to train: "

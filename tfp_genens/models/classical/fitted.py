@@ -95,6 +95,7 @@ def family(
     output: str,
     spec: OutputSpec,
     description: str,
+    members_differ: Callable[[Any, TrainingData], bool] = lambda config, data: False,
     num_members: int = 1,
 ) -> Family:
     """The registry's row of a classical method.
@@ -105,7 +106,8 @@ def family(
       output: the score's name.
       spec: unit and direction of the score.
       description: one line.
-      num_members: members where the user names no number: 1 where all would be alike.
+      members_differ: (configuration, training data) -> whether anything is random.
+      num_members: members where the user names no number.
     """
 
     def build(config: FamilyConfig, data: TrainingData, seed: int) -> FittedLearner:
@@ -113,7 +115,14 @@ def family(
         detector = fit(config, features(tf.constant(data.train)).numpy(), seed)
         return FittedLearner(FrozenDetector(features, detector, output), output, spec)
 
-    return Family(config, build, description, takes=INPUT_KINDS, num_members=num_members)
+    return Family(
+        config,
+        build,
+        description,
+        takes=INPUT_KINDS,
+        num_members=num_members,
+        members_differ=members_differ,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +135,11 @@ class ReferenceConfig(FamilyConfig):
         "there are no more, and then members are alike",
         minimum=1,
     )
+
+
+def references_are_drawn(config: ReferenceConfig, data: TrainingData) -> bool:
+    """Whether there are more training rows than are compared with, so that members differ."""
+    return len(data.train) > config.num_reference
 
 
 def draw_references(config: ReferenceConfig, x: np.ndarray, seed: int) -> np.ndarray:

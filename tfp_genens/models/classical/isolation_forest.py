@@ -114,5 +114,6 @@ FAMILY = fitted.family(
     "isolation_forest",
     OutputSpec("anomaly score", LOWER_IS_NORMAL),
     "isolation forest",
+    members_differ=lambda config, data: True,
     num_members=5,
 )

@@ -52,4 +52,5 @@ FAMILY = fitted.family(
     "knn_distance",
     OutputSpec("distance", LOWER_IS_NORMAL),
     "mean distance to the nearest training rows",
+    members_differ=fitted.references_are_drawn,
 )

@@ -71,4 +71,5 @@ FAMILY = fitted.family(
     "lof",
     OutputSpec("ratio of densities", LOWER_IS_NORMAL),
     "local outlier factor",
+    members_differ=fitted.references_are_drawn,
 )

@@ -83,4 +83,5 @@ FAMILY = fitted.family(
     "one_class_svm",
     OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL),
     "one-class support vector machine",
+    members_differ=fitted.references_are_drawn,
 )
