@@ -30,6 +30,8 @@ _COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
     (None, "fraud"): ("Classifier",),
 }
 
+# Scores without a column of the paper's that are shown beside one that has it.
+_BESIDE = {"odin": ("max_softmax",)}
 
 # Variants of a set for which the paper has one name; splits ("credit_fraud/3") need no row.
 _VARIANTS = {"credit_fraud_labelled": "credit_fraud"}
@@ -88,12 +90,15 @@ def train_datasets() -> frozenset[str]:
 
 
 def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
-    """Those of `scores` the paper has a column for, in its columns' order; if none has, all."""
+    """Those of `scores` the paper has a column for, in its columns' order, and what belongs beside
+    them; if it has none, all.
+    """
     order = [*_document()["table_2"]["columns"], "Classifier"]
     ranked = sorted(
         (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
     )
-    return tuple(score for _, score in ranked) or tuple(scores)
+    shown = [name for _, score in ranked for name in (score, *_BESIDE.get(score, ()))]
+    return tuple(name for name in shown if name in scores) or tuple(scores)
 
 
 def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:

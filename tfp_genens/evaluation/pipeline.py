@@ -27,7 +27,7 @@ from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, origin_of, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import paper, results, rows, store, tables
+from tfp_genens.evaluation import accuracy, paper, results, rows, store, tables
 from tfp_genens.files import atomic_path, make_directory, write_json
 from tfp_genens.scoring.columns import ScoreFile
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
@@ -42,6 +42,10 @@ _OUTPUT_LABELS = {
     "distortion": "Distortion",
     "critic": "D",
     "wasserstein_critic": "Wasserstein critic",
+    "odin": "ODIN",
+    "max_softmax": "Maximum softmax",
+    "entropy": "Class entropy",
+    "fraud": "Classifier",
     "isolation_forest": "Isolation forest",
     "mahalanobis": "Mahalanobis distance",
     "knn_distance": "Nearest neighbours",
@@ -109,6 +113,16 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             }
         )
     document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
+    measured = accuracy.measure(
+        ensemble,
+        source,
+        batch_size=config.batch_size,
+        num_bootstrap=config.num_bootstrap,
+        seed=config.seed,
+    )
+    if measured is not None:
+        document["accuracy"] = measured
+    document["notes"] = notes(document)
     write_results(output_dir, document)
     _write_model_samples(ensemble, output_dir, config.seed)
     _copy_training_metrics(config.run_dir, ensemble, output_dir)
@@ -235,13 +249,13 @@ def _document(
     sets: Sequence[dict[str, Any]],
     missing: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
-    """results.json."""
+    """results.json, but for its notes."""
     scores = [*in_scores.member_scores, *in_scores.ensemble_scores]
     manifests = [
         {key: value for key, value in manifest.items() if key not in _MANIFEST_FIELDS_LEFT_OUT}
         for manifest in ensemble.manifests
     ]
-    document = {
+    return {
         "schema_version": results.SCHEMA_VERSION,
         "train_dataset": ensemble.train_dataset,
         "model": ensemble.model,
@@ -264,8 +278,6 @@ def _document(
         "git_commit": artifacts.git_commit(),
         "versions": _versions(),
     }
-    document["notes"] = notes(document)
-    return document
 
 
 def labels(
@@ -298,7 +310,8 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     train_dataset = document["train_dataset"]
     found = [
         "A single-model score's number is the mean over members of each member's own; intervals "
-        "are over inputs and take the members as given."
+        "are over inputs and take the members as given.",
+        *accuracy.note(document),
     ]
     by_attack: dict[tuple[int, ...], list[str]] = {}
     for entry in document["sets"]:

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import metrics, paper, repetition, results, rows, tables, verdicts
+from tfp_genens.evaluation import (
+    accuracy,
+    metrics,
+    paper,
+    repetition,
+    results,
+    rows,
+    tables,
+    verdicts,
+)
 from tfp_genens.evaluation.repetition import Interval
 from tfp_genens.reporting import configurations, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
@@ -197,20 +206,20 @@ def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
     """Set by set: the paper's rows in its order, then those that only we have."""
     first = configuration.first
     model, train_dataset = configuration.model, configuration.train_dataset
-    scores = [name for name in first.document["main_scores"] if paper.columns(name, model)]
-    in_paper = [
-        ood
-        for ood in dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset)
-        if any(paper.value(train_dataset, ood, score, model) is not None for score in scores)
-    ]
-    if not scores and train_dataset in paper.train_datasets():  # beyond the paper: single models
-        scores = list(first.in_distribution.scores.member_scores)
-    elif not in_paper:
+    if train_dataset not in paper.train_datasets():
         raise UserError(
             ARGUMENT,
             "evaluations of what the paper's Table 2 has numbers for",
             f"{first.directory}, of {model} on {train_dataset}",
         )
+    scores = list(first.document["main_scores"])
+    if not any(paper.columns(name, model) for name in scores):  # beyond the paper: single models
+        scores = list(first.in_distribution.scores.member_scores)
+    in_paper = [
+        ood
+        for ood in dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset)
+        if any(paper.value(train_dataset, ood, score, model) is not None for score in scores)
+    ]
     evaluated = [ood.name for ood in first.ood]
     cells = []
     for ood in dict.fromkeys([*in_paper, *evaluated]):
@@ -317,7 +326,7 @@ def _first_overview(panels: Sequence[Panel]) -> Section:
         notes=(
             *_adversarial_notes(panels),
             *_attack_notes(panels),
-            *(note for panel in panels for note in _departures(panel)),
+            *(note for panel in panels for note in _notes_of(panel)),
         ),
     )
 
@@ -334,7 +343,7 @@ def _further_overview(panel: Panel) -> Section:
             ),
         ),
         *_overview(_columns([panel])),
-        notes=_departures(panel),
+        notes=_notes_of(panel),
     )
 
 
@@ -363,6 +372,11 @@ def _shown(panel: Panel) -> str:
         f"{_sentence(describe_members(panel.configuration.first))} of "
         f"{document['settings']['run_dir']}, {document['num_in']:,} in-distribution inputs."
     )
+
+
+def _notes_of(panel: Panel) -> tuple[str, ...]:
+    """A classifier's accuracy, and where a model departs from the paper."""
+    return accuracy.note(panel.document) + _departures(panel)
 
 
 def _departures(panel: Panel) -> tuple[str, ...]:

@@ -78,6 +78,22 @@ ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
         variance,
         OutputSpec("1", LOWER_IS_NORMAL),
     ),
+    "odin_mean": EnsembleScore(
+        "Mean ODIN", "odin", mean, OutputSpec("probability", HIGHER_IS_NORMAL), decides=True
+    ),
+    "max_softmax_mean": EnsembleScore(
+        "Mean maximum softmax",
+        "max_softmax",
+        mean,
+        OutputSpec("probability", HIGHER_IS_NORMAL),
+        decides=True,
+    ),
+    "entropy_mean": EnsembleScore(
+        "Mean class entropy", "entropy", mean, OutputSpec("nats", LOWER_IS_NORMAL), decides=True
+    ),
+    "fraud_mean": EnsembleScore(
+        "Mean classifier", "fraud", mean, OutputSpec("logits", LOWER_IS_NORMAL), decides=True
+    ),
 }
 
 DECISION_SCORES = tuple(name for name, score in ENSEMBLE_SCORES.items() if score.decides)

@@ -148,6 +148,19 @@ class Ensemble:
         result = chosen.call(signature, inputs=values, seed=self._seed(chosen))
         return result[score], result["gradient"]
 
+    def classify(self, values: np.ndarray) -> np.ndarray:
+        """Every member's class probabilities of raw inputs, [num_members, batch, num_classes].
+
+        Raises:
+          UserError: the members do not classify.
+        """
+        return np.stack(
+            [
+                member.call("classify", inputs=values, seed=self._seed(member))["probabilities"]
+                for member in self.members
+            ]
+        )
+
     def reconstruct(self, values: np.ndarray, member: int = 0) -> np.ndarray:
         """What a member makes of raw inputs [batch, *event_shape], on the same scale."""
         chosen = self.members[member]
