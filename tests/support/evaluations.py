@@ -22,11 +22,21 @@ OUTPUTS = {
     },
     "wgan": {"critic": OutputSpec("logits", HIGHER_IS_NORMAL)},
     "glow": {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)},
+    "classifier": {
+        "max_softmax": OutputSpec("probability", HIGHER_IS_NORMAL),
+        "odin": OutputSpec("probability", HIGHER_IS_NORMAL),
+    },
+    "vib": {
+        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+        "entropy": OutputSpec("nats", LOWER_IS_NORMAL),
+    },
 }
 OWN_SETTINGS = {
     "vae": {"beta": 1.0, "train_samples": 1},
     "wgan": {"critic_steps": 5},
     "glow": {},
+    "classifier": {"odin_temperature": 1000.0},
+    "vib": {"beta": 1e-3},
 }
 LABELS = {
     "rate": "Rate",
@@ -34,6 +44,8 @@ LABELS = {
     "waic": "WAIC",
     "critic": "D",
     "critic_var": "Var(D)",
+    "odin": "ODIN",
+    "max_softmax": "Maximum softmax",
 }
 NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
 
@@ -47,6 +59,9 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"]):
         "log_prob": log_prob,
         "rate": -0.1 * log_prob + 0.05 * np.array(noise),
         "critic": np.where(log_prob > -2, log_prob, 0.5 * log_prob),
+        "odin": 0.1 + 1e-5 * log_prob,
+        "max_softmax": 1.0 / (1.0 + np.exp(-log_prob)),
+        "entropy": -log_prob,
     }
     values = {output: values[output] for output in outputs}
     columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
