@@ -40,6 +40,7 @@ _OUTPUT_LABELS = {
     "elbo": "ELBO",
     "rate": "Rate",
     "distortion": "Distortion",
+    "bits_per_dim": "Bits/dim",
     "critic": "D",
     "wasserstein_critic": "Wasserstein critic",
     "odin": "ODIN",
