@@ -183,7 +183,10 @@ plan() { # experiment[+overlay...], without --overlay
   model=$(value_of model)
   num_members=$(whole_number num_members)
   finetune_steps=$(value_of finetune_steps)
-  train_steps=$(($(whole_number train_steps) + ${finetune_steps:-0}))
+  train_steps=0 # of what is fitted in no steps
+  if [ -n "$(value_of train_steps)" ]; then
+    train_steps=$(($(whole_number train_steps) + ${finetune_steps:-0}))
+  fi
   for part in "${parts[@]:1}"; do
     if is_in "${part%%_*}" "$(families)" && [ "${part%%_*}" != "$model" ]; then
       fail "$1: expected no overlay of --model=${part%%_*} for an experiment of --model=$model, got $part"
@@ -364,7 +367,7 @@ show_progress() { # on a terminal one line, rewritten in place
       advised=yes
     fi
   fi
-  if [ -t 1 ]; then printf '\r\033[KSteps of %d, by member:%s' "$train_steps" "$line"; fi
+  if [ -t 1 ] && [ "$train_steps" -gt 0 ]; then printf '\r\033[KSteps of %d, by member:%s' "$train_steps" "$line"; fi
 }
 
 train_in_parallel() {

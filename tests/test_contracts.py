@@ -60,7 +60,10 @@ def training_data(kind: Kind) -> TrainingData:
 
 
 def config_of(family):
-    return family.config(train_steps=2, batch_size=4)
+    """Small; each family takes those of the settings that it has."""
+    small = {"train_steps": 2, "batch_size": 4, "num_neighbors": 3, "num_trees": 10}
+    own = {field.name for field in dataclasses.fields(family.config)}
+    return family.config(**{name: value for name, value in small.items() if name in own})
 
 
 @pytest.fixture(

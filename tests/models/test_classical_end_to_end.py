@@ -48,6 +48,16 @@ def test_the_manifest_says_that_it_was_fitted(knn_run):
     assert manifest["calibration"]["num_examples"] == manifest["num_validation"]
 
 
+def test_p_values_are_made_of_the_score(knn_run):
+    ensemble = Ensemble.load(knn_run["run_dir"])
+    _, images = read_all(open_source("digits:test", ensemble.input_spec))
+    noise = np.random.default_rng(0).integers(0, 256, images.shape)
+    distances = ensemble.score(images)["knn_distance"][0]
+    np.testing.assert_allclose(ensemble.score_samples(images), -distances)
+    assert ensemble.p_value(noise).max() < 0.05
+    assert np.median(ensemble.p_value(images)) > 0.2
+
+
 def test_one_member_unless_asked_for_more(knn_run):
     assert Ensemble.load(knn_run["run_dir"]).num_members == 1
 

@@ -54,6 +54,15 @@ class EnsembleScore:
     decides: bool = False
 
 
+_CLASSICAL = (
+    ("isolation_forest", "isolation forest", OutputSpec("anomaly score", LOWER_IS_NORMAL)),
+    ("mahalanobis", "Mahalanobis distance", OutputSpec("standard deviations", LOWER_IS_NORMAL)),
+    ("knn_distance", "nearest neighbours", OutputSpec("distance", LOWER_IS_NORMAL)),
+    ("lof", "local outlier factor", OutputSpec("ratio of densities", LOWER_IS_NORMAL)),
+    ("one_class_svm", "one-class SVM", OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL)),
+    ("pca_reconstruction", "PCA reconstruction", OutputSpec("distance", LOWER_IS_NORMAL)),
+)
+
 ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
     "log_prob_mean": EnsembleScore(
         "Mean log p(x)", "log_prob", mean, OutputSpec("nats", HIGHER_IS_NORMAL)
@@ -94,6 +103,10 @@ ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
     "fraud_mean": EnsembleScore(
         "Mean classifier", "fraud", mean, OutputSpec("logits", LOWER_IS_NORMAL), decides=True
     ),
+    **{
+        f"{of}_mean": EnsembleScore(f"Mean {label}", of, mean, spec, decides=True)
+        for of, label, spec in _CLASSICAL
+    },
 }
 
 DECISION_SCORES = tuple(name for name, score in ENSEMBLE_SCORES.items() if score.decides)
