@@ -5,13 +5,17 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_genens.config import FamilyConfig
 from tfp_genens.data.datasets import TrainingData
 from tfp_genens.spec import OutputSpec
+
+if TYPE_CHECKING:
+    from tfp_genens.scoring.member import Member
 
 
 class Examples(NamedTuple):
@@ -104,6 +108,21 @@ class Learner(tf.Module, abc.ABC):
     @abc.abstractmethod
     def freeze(self) -> Frozen:
         """The model as it is exported."""
+
+    def checks(self, member: Member, data: TrainingData, seed: np.ndarray) -> dict[str, Any]:
+        """What the family checks of a finished model before a user relies on it.
+
+        Args:
+          member: the exported artefact.
+          data: what it was trained on, and what was held out.
+          seed: of its scoring noise, int32 [2].
+
+        Returns:
+          JSON values for the manifest's "checks". Under "warnings", sentences that training shows
+          to the user.
+        """
+        del member, data, seed
+        return {}
 
 
 IMAGES = "images"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfp_genens.learner import Family
-from tfp_genens.models import classifier, vae, vib, wgan
+from tfp_genens.models import classifier, glow, vae, vib, wgan
 from tfp_genens.models.classical import (
     isolation_forest,
     knn,
@@ -16,6 +16,7 @@ from tfp_genens.models.classical import (
 FAMILIES: dict[str, Family] = {
     "vae": vae.FAMILY,
     "wgan": wgan.FAMILY,
+    "glow": glow.FAMILY,
     "classifier": classifier.FAMILY,
     "vib": vib.FAMILY,
     "isolation_forest": isolation_forest.FAMILY,

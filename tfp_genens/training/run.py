@@ -245,11 +245,15 @@ def _freeze(
     signatures = artifacts.describe_signatures(frozen, data.input_spec)
     config = run.to_json()
     exported = Member(directory, {"signatures": signatures, "member": member})
+    seed = scoring_seed(run.config.seed, member)
     calibration = artifacts.write_validation_scores(
         directory,
         data.validation_ids[:MAX_CALIBRATION],
-        _validation_scores(exported, data, scoring_seed(run.config.seed, member)),
+        _validation_scores(exported, data, seed),
     )
+    checks = learner.checks(exported, data, seed)
+    for warning in checks.get("warnings", []):
+        print(f"member {member}: warning: {warning}", file=sys.stderr)
     artifacts.write_manifest(
         directory,
         {
@@ -266,6 +270,7 @@ def _freeze(
             "input": data.input_spec.to_json(),
             "signatures": signatures,
             "calibration": calibration,
+            "checks": checks,
             "steps": result.steps,
             "wall_clock_secs": round(result.wall_secs, 2),
             "git_commit": sittings[-1]["git_commit"],

@@ -1,0 +1,401 @@
+"""GLOW, a flow with an exact density, on images (paper, section 4; Kingma & Dhariwal 2018)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.bijectors.coupling import COUPLINGS
+from tfp_genens.bijectors.glow import Glow
+from tfp_genens.config import ModelConfig, option
+from tfp_genens.data import TrainingData
+from tfp_genens.errors import UserError
+from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models import pixels
+from tfp_genens.models.likelihood_checks import check_likelihood
+from tfp_genens.models.variational import OUT_OF_RANGE_NATS, as_score
+from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
+from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
+
+NUM_LEVELS_OF_GREY = 256
+NUM_INITIAL = 256
+"""Training images that the actnorms are initialised from; the authors' code takes as many."""
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+_LEGACY = tf_keras.optimizers.legacy  # they apply an update in one fused operation a variable
+OPTIMIZERS: dict[str, Callable[..., tf_keras.optimizers.legacy.Optimizer]] = {
+    "adam": _LEGACY.Adam,
+    "adamax": _LEGACY.Adamax,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class GlowConfig(ModelConfig):
+    """Flags of `--model=glow`; defaults: the paper's, or the GLOW authors' code where silent."""
+
+    train_steps: int = option(250_000, "training steps (parameter updates)", minimum=1)
+    batch_size: int = option(64, "examples a training step", minimum=1)
+    learning_rate: float = option(1e-3, "learning rate after the warm-up", above=0)
+    num_levels: int = option(3, "L: scales; the images' sides divide by 2**L", minimum=1)
+    num_steps: int = option(32, "K: steps of flow at each scale", minimum=1)
+    width: int = option(512, "hidden channels of the coupling networks", minimum=1)
+    coupling: str = option(
+        "additive", "what a coupling does to its half of the channels", choices=tuple(COUPLINGS)
+    )
+    split_fraction: float = option(
+        0.5, "share of the channels that each scale but the last factors out", above=0, maximum=1
+    )
+    learned_top: bool = option(False, "learn mean and scale of the last scale's channels")
+    optimizer: str = option("adamax", "what updates the weights", choices=tuple(OPTIMIZERS))
+    warmup_steps: int = option(
+        7812, "steps over which the learning rate rises from zero in a line", minimum=0
+    )
+    clip_norm: float | None = option(
+        None, "largest global norm of a step's gradient of bits/dim; default: none", above=0
+    )
+    horizontal_flips: bool = option(False, "mirror half of the training images, at random")
+    num_dequantizations: int = option(
+        1, "draws of dequantization noise behind a score, the same for all inputs", minimum=1
+    )
+
+
+class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises from zero in a line, then stays.
+
+    Args:
+      learning_rate: where it ends.
+      num_steps: how long it rises; 0: not at all.
+    """
+
+    def __init__(self, learning_rate: float, num_steps: int):
+        super().__init__()
+        self._learning_rate = learning_rate
+        self._num_steps = num_steps
+
+    def __call__(self, step):
+        share = (tf.cast(step, tf.float32) + 1.0) / max(self._num_steps, 1)
+        return self._learning_rate * tf.minimum(share, 1.0)
+
+    def get_config(self):
+        return {"learning_rate": self._learning_rate, "num_steps": self._num_steps}
+
+
+class GlowDensity(tf.Module):
+    """The density of dequantized images: a standard normal under the stack.
+
+    Pixels are on the scale 0..255 and get uniform noise in [0, 1), so that the continuous density
+    bounds the probability of an 8-bit image from below (Theis et al. 2016). The same is done to
+    values that are no integers.
+
+    Args:
+      flow: the stack.
+    """
+
+    def __init__(self, flow: Glow):
+        super().__init__(name="glow_density")
+        self.flow = flow
+        self.num_dims = flow.latent_size
+
+    def to_latent(self, x: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Pixels and noise [batch, height, width, channels] -> latents and log |det|."""
+        return self.flow.inverse_and_log_det((x + noise) / NUM_LEVELS_OF_GREY - 0.5)
+
+    def to_pixels(self, latent: tf.Tensor) -> tf.Tensor:
+        """Latents -> pixels plus their noise, neither rounded nor clipped."""
+        y, _ = self.flow.forward_and_log_det(latent)
+        return NUM_LEVELS_OF_GREY * (y + 0.5)
+
+    def log_prob(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """log p of pixels with this noise, in nats of the 8-bit image, float64 [batch]."""
+        latent, log_det = self.to_latent(x, noise)
+        squares = tf.reduce_sum(tf.square(tf.cast(latent, tf.float64)), axis=-1)
+        scale = math.log(NUM_LEVELS_OF_GREY) + 0.5 * _LOG_2PI
+        return -0.5 * squares + log_det - self.num_dims * scale
+
+    def bits_per_dim(self, log_prob: tf.Tensor) -> tf.Tensor:
+        """Nats of images -> bits a dimension."""
+        return -log_prob / (self.num_dims * math.log(2.0))
+
+    def sample(self, num: tf.Tensor, seed: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
+        """Images [num, height, width, channels] with whole pixels, clipped to 0..255."""
+        latent = temperature * tf.random.stateless_normal([num, self.num_dims], seed)
+        levels = NUM_LEVELS_OF_GREY - 1.0
+        return tf.clip_by_value(tf.floor(self.to_pixels(latent)), 0.0, levels)
+
+
+OUTPUTS = {
+    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+    "bits_per_dim": OutputSpec("bits/dim", LOWER_IS_NORMAL),
+}
+
+
+class FrozenGlow(tf.Module):
+    """GLOW as it is exported: scores of raw inputs, all noise drawn from an explicit seed.
+
+    The noise is drawn once and shared by all examples of a batch, so that a score depends neither
+    on the batch size nor on its neighbours.
+
+    Pixels are taken at their word up to `pixels.RANGE_TOLERANCE` outside the valid range; further
+    out they are clipped and pay OUT_OF_RANGE_NATS. A finite input whose latent overflows float32
+    scores the lowest number there is; inputs that are NaN score NaN.
+
+    Args:
+      flow: the initialised stack, in float32.
+      input_spec: what the inputs are.
+      num_dequantizations: draws of noise behind log_prob.
+    """
+
+    def __init__(self, flow: Glow, input_spec: InputSpec, num_dequantizations: int = 1):
+        super().__init__(name="frozen_glow")
+        self.density = GlowDensity(flow)
+        self._input_spec = input_spec
+        self._num_dequantizations = num_dequantizations
+
+    def _observe(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Raw inputs -> pixels near 0..255, and float64 nats [batch] for what lies far outside."""
+        x = pixels.scaled(inputs, self._input_spec)
+        clipped = pixels.clipped(x, self._input_spec)
+        beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
+        penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
+        return clipped * (NUM_LEVELS_OF_GREY - 1.0), penalty
+
+    def _raw(self, x: tf.Tensor) -> tf.Tensor:
+        return pixels.unscaled(x / (NUM_LEVELS_OF_GREY - 1.0), self._input_spec)
+
+    def _noise(self, seed: tf.Tensor) -> tf.Tensor:
+        shape = [self._num_dequantizations, 1, *self._input_spec.shape]
+        return tf.random.stateless_uniform(shape, seed)
+
+    def _log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        x, penalty = self._observe(inputs)
+        # One draw at a time, as the networks' activations are what fills the memory.
+        log_probs = tf.map_fn(
+            lambda noise: self.density.log_prob(x, noise),
+            self._noise(seed),
+            parallel_iterations=1,
+            fn_output_signature=tf.TensorSpec([None], tf.float64),
+        )
+        bound = tf.reduce_logsumexp(log_probs, axis=0) - math.log(self._num_dequantizations)
+        is_input_finite = tf.reduce_all(tf.math.is_finite(x), axis=[1, 2, 3])
+        has_overflowed = is_input_finite & ~tf.math.is_finite(bound)
+        lowest = tf.constant(tf.float64.min, tf.float64)
+        return tf.where(has_overflowed, lowest, bound - penalty)
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every score: log_prob in nats of the 8-bit image, and the same in bits a dimension.
+
+        log_prob is log((1/n) sum_i p(x + u_i)) over n draws u_i of dequantization noise: a lower
+        bound on the 8-bit image's log-probability in expectation, tighter with every draw (Burda et
+        al. 2016; Ho et al. 2019). With one draw it is the usual bound.
+        """
+        log_prob = self._log_prob(inputs, seed)
+        return {
+            "log_prob": as_score(log_prob),
+            "bits_per_dim": as_score(self.density.bits_per_dim(log_prob)),
+        }
+
+    @tf.function
+    def log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """log_prob alone."""
+        return {"log_prob": as_score(self._log_prob(inputs, seed))}
+
+    @tf.function
+    def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """log_prob [batch], and its gradient with respect to the raw inputs."""
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            log_prob = self._log_prob(inputs, seed)
+        return {"log_prob": as_score(log_prob), "gradient": tape.gradient(log_prob, inputs)}
+
+    @tf.function
+    def reconstruct(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the inverse makes of the inputs' latents: the inputs, up to rounding errors."""
+        x, _ = self._observe(inputs)
+        noise = self._noise(seed)[0]
+        latent, _ = self.density.to_latent(x, noise)
+        return {"inputs": self._raw(self.density.to_pixels(latent) - noise)}
+
+    @tf.function
+    def sample(self, num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws from the model (temperature 1), on the inputs' scale."""
+        return {"inputs": self._raw(self.density.sample(num, seed))}
+
+    def frozen(self) -> Frozen:
+        """The functions to export."""
+        both = ("inputs", "seed")
+        log_prob = {"log_prob": OUTPUTS["log_prob"]}
+        return Frozen(
+            self,
+            {
+                "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
+                "log_prob": FrozenFunction(self.log_prob, both, log_prob),
+                "log_prob_gradient": FrozenFunction(self.log_prob_gradient, both),
+                "reconstruct": FrozenFunction(self.reconstruct, both),
+                "sample": FrozenFunction(self.sample, ("num", "seed")),
+            },
+        )
+
+
+def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
+    """Raises UserError unless the inputs are images that suit the configuration."""
+    shape = input_spec.shape
+    if len(shape) != 3 or input_spec.value_range is None or shape[0] % 2 or shape[1] % 2:
+        expected = "images [height, width, channels] whose sides divide by 2"
+        raise UserError("--dataset", expected, f"inputs of shape {list(shape)}")
+    if any(side % 2**config.num_levels for side in shape[:2]):
+        most = min(side & -side for side in shape[:2]).bit_length() - 1
+        raise UserError(
+            "--num_levels",
+            f"at most {most}, so that 2**num_levels divides {shape[0]} and {shape[1]} pixels",
+            str(config.num_levels),
+        )
+
+
+def make_flow(config: GlowConfig, shape: tuple[int, ...], precision: str, seed: int) -> Glow:
+    """The stack of a configuration, not yet initialised; raises UserError for odd splits."""
+    try:
+        return Glow(
+            shape,
+            num_levels=config.num_levels,
+            num_steps=config.num_steps,
+            width=config.width,
+            coupling=config.coupling,
+            split_fractions=config.split_fraction,
+            learned_top=config.learned_top,
+            seed=seed,
+            convolution_dtype="bfloat16" if precision == "mixed_bfloat16" else None,
+        )
+    except ValueError as e:
+        if "split_fractions" not in str(e):
+            raise
+        expected = "a share that parts the channels of every scale into whole numbers"
+        raise UserError("--split_fraction", expected, str(config.split_fraction)) from e
+
+
+def initialized_flow(config: GlowConfig, data: TrainingData, precision: str, seed: int) -> Glow:
+    """The stack before training: weights and initial batch are functions of the seed alone."""
+    flow = make_flow(config, data.input_spec.shape, precision, derive_int(seed, "flow"))
+    num = min(NUM_INITIAL, len(data.train))
+    chosen = numpy_generator(seed, "initial").choice(len(data.train), num, replace=False)
+    x = pixels.scaled(data.train[np.sort(chosen)], data.input_spec) * (NUM_LEVELS_OF_GREY - 1.0)
+    noise = tf.random.stateless_uniform(x.shape, derive_seed(seed, "initial_noise"))
+    flow.initialize((x + noise) / NUM_LEVELS_OF_GREY - 0.5)
+    return flow
+
+
+class GlowLearner(Learner):
+    """Trains a GLOW on bits a dimension, with a linear warm-up.
+
+    Args:
+      config: the model's configuration.
+      data: training data; the actnorms see some of them at once.
+      seed: of the initial weights and of what the actnorms see.
+
+    Raises:
+      UserError: the inputs are no images, or their sides do not divide by 2**num_levels.
+    """
+
+    def __init__(self, config: GlowConfig, data: TrainingData, seed: int):
+        super().__init__(name="glow_learner")
+        check_images(config, data.input_spec)
+        self._config = config
+        self._input_spec = data.input_spec
+        self._seed = seed
+        self.density = GlowDensity(initialized_flow(config, data, config.precision, seed))
+        self.optimizer = OPTIMIZERS[config.optimizer](
+            WarmUp(config.learning_rate, config.warmup_steps), epsilon=1e-8
+        )
+        self.optimizer._create_all_weights(self.density.trainable_variables)
+
+    def state_variables(self):
+        return [*self.density.variables, *self.optimizer.variables()]
+
+    def phases(self):
+        metrics = ("loss", "gradient_norm")
+        return [Phase("train", self._config.train_steps, metrics, self._train_step)]
+
+    def _pixels(self, inputs: tf.Tensor) -> tf.Tensor:
+        return pixels.scaled(inputs, self._input_spec) * (NUM_LEVELS_OF_GREY - 1.0)
+
+    def _bits_per_dim(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Mean over images, float64 []; every image gets noise of its own."""
+        noise = tf.random.stateless_uniform(tf.shape(x), seed)
+        return tf.reduce_mean(self.density.bits_per_dim(self.density.log_prob(x, noise)))
+
+    def augmented(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Training images as a step sees them."""
+        if not self._config.horizontal_flips:
+            return x
+        is_flipped = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed) < 0.5
+        return tf.where(is_flipped, tf.reverse(x, axis=[2]), x)
+
+    def _train_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        flip_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
+        x = self.augmented(self._pixels(batches(step).inputs), flip_seed)
+        variables = self.density.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self._bits_per_dim(x, noise_seed)
+        gradients = tape.gradient(loss, variables)
+        norm = tf.linalg.global_norm(gradients)
+        if self._config.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._config.clip_norm, norm)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {"loss": loss, "gradient_norm": norm}
+
+    def validate(self, examples, seed):
+        return {"bits_per_dim": self._bits_per_dim(self._pixels(examples.inputs), seed)}
+
+    def summary_images(self, inputs, seed):
+        num = tf.shape(inputs)[0]
+        return {
+            name: self.density.sample(num, seed, temperature) / (NUM_LEVELS_OF_GREY - 1.0)
+            for name, temperature in (("samples", 1.0), ("samples_at_0.7", 0.7))
+        }
+
+    def _frozen(self, flow: Glow) -> FrozenGlow:
+        return FrozenGlow(flow, self._input_spec, self._config.num_dequantizations)
+
+    def freeze(self):
+        flow = make_flow(self._config, self._input_spec.shape, "float32", seed=0)
+        for frozen, trained in zip(flow.variables, self.density.flow.variables, strict=True):
+            frozen.assign(trained)
+        return self._frozen(flow).frozen()
+
+    def checks(self, member, data, seed) -> dict[str, Any]:
+        """The likelihood sanity gate; see `likelihood_checks`."""
+        untrained = self._frozen(initialized_flow(self._config, data, "float32", self._seed))
+        return {
+            "actnorms_initialized": self.density.flow.initialized,
+            **check_likelihood(
+                log_prob=lambda x: member.score(x, seed, ["log_prob"])["log_prob"],
+                untrained_log_prob=lambda x: untrained.log_prob(x, seed)["log_prob"].numpy(),
+                reconstruct=lambda x: member.call("reconstruct", inputs=x, seed=seed)["inputs"],
+                images=data.validation,
+                input_spec=self._input_spec,
+                seed=self._seed,
+            ),
+        }
+
+
+FAMILY = Family(
+    GlowConfig,
+    GlowLearner,
+    "GLOW, a normalizing flow with exact likelihoods",
+    cpu_settings={
+        "num_steps": 6,
+        "width": 96,
+        "batch_size": 32,
+        "train_steps": 4000,
+        "warmup_steps": 200,
+    },
+)

@@ -1,0 +1,179 @@
+"""A sanity gate for likelihoods: what a density model gives away about itself when trained.
+
+Exact likelihoods can be wrong without looking wrong (a stack that does not invert, training that
+went nowhere), and right but no measure of normality: simpler images are often likelier than those
+that the model was trained on (Nalisnick et al. 2019).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+
+from tfp_genens.seeds import numpy_generator
+from tfp_genens.spec import InputSpec
+
+NUM_EXAMPLES = 200
+BATCH_SIZE = 50
+MAX_SHARE = 0.5
+"""The share of held-out images that a probe may exceed in likelihood without a warning."""
+
+MAX_INVERSION_ERROR = 0.5 / 255.0
+"""Of the range of pixel values; beyond it, images come back with other 8-bit values."""
+
+BITS_OF_UNIFORM = 8.0
+
+Score = Callable[[np.ndarray], np.ndarray]
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    sigma = max(images.shape[1:3]) / 16.0
+    return scipy.ndimage.gaussian_filter(images, (0.0, sigma, sigma, 0.0), mode="nearest")
+
+
+def _coarse(images: np.ndarray) -> np.ndarray:
+    """2x2 pixels become one colour, their mean."""
+    num, height, width, channels = images.shape
+    blocks = images.reshape(num, height // 2, 2, width // 2, 2, channels)
+    return np.broadcast_to(blocks.mean(axis=(2, 4), keepdims=True), blocks.shape).reshape(
+        images.shape
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """Images that no data set needs to supply.
+
+    Attributes:
+      make: (float64 images in [0, 1], generator) -> as many images in [0, 1].
+      is_simpler: simpler than the images, which then should not be less likely than it is.
+    """
+
+    make: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+    is_simpler: bool
+
+
+PROBES = {
+    "black": Probe(lambda x, _: np.zeros_like(x), True),
+    "grey": Probe(lambda x, _: np.full_like(x, 0.5), True),
+    "white": Probe(lambda x, _: np.ones_like(x), True),
+    "blurred": Probe(lambda x, _: _blurred(x), True),
+    "coarse": Probe(lambda x, _: _coarse(x), True),
+    "uniform_noise": Probe(lambda x, generator: generator.random(x.shape), False),
+}
+"""Constant images, the held-out images without detail (a Gaussian of a sixteenth of their side;
+half the resolution), and noise."""
+
+
+def check_likelihood(
+    *,
+    log_prob: Score,
+    untrained_log_prob: Score,
+    reconstruct: Score,
+    images: np.ndarray,
+    input_spec: InputSpec,
+    seed: int,
+) -> dict[str, Any]:
+    """Measures a trained model on held-out images and on probes made of them.
+
+    Args:
+      log_prob: float32 images [batch, height, width, channels] on the raw scale -> nats [batch].
+      untrained_log_prob: the same of the model before its first step.
+      reconstruct: images -> what comes back from their latents.
+      images: held-out images on the raw scale, in random order; the first NUM_EXAMPLES are used.
+      input_spec: what they are.
+      seed: of the noise.
+
+    Returns:
+      JSON values, null where a number is not finite. Bits/dim are those of 8-bit values.
+      "likelier_share" of a probe is the share of held-out images that are less likely than the
+      probe's image in their place; "advantage_nats" is by how much it is likelier, in the median.
+      "warnings": sentences for the user.
+    """
+    low, high = input_spec.value_range or (0.0, 1.0)
+    images = images[:NUM_EXAMPLES].astype(np.float32)
+    in_batches = _in_batches(len(images))
+    num_dims = math.prod(images.shape[1:])
+
+    def bits(nats: np.ndarray) -> float | None:
+        return _number(-np.mean(nats) / (num_dims * math.log(2.0)))
+
+    held_out = in_batches(log_prob, images)
+    unit = (images.astype(np.float64) - low) / (high - low)
+    probes = {}
+    for name, probe in PROBES.items():
+        generator = numpy_generator(seed, "probe", name)
+        levels = np.rint(255.0 * probe.make(unit, generator)) / 255.0  # 8-bit values, as images are
+        nats = in_batches(log_prob, (low + (high - low) * levels).astype(np.float32))
+        probes[name] = {
+            "bits_per_dim": bits(nats),
+            "likelier_share": _number(np.mean(nats > held_out)),
+            "advantage_nats": _number(np.median(nats - held_out)),
+        }
+    error = np.max(np.abs(in_batches(reconstruct, images) - images))
+    found = {
+        "num_examples": len(images),
+        "untrained_bits_per_dim": bits(in_batches(untrained_log_prob, images)),
+        "bits_per_dim": bits(held_out),
+        "inversion_error": _number(error / (high - low)),
+        "probes": probes,
+    }
+    return {**found, "warnings": warnings_of(found)}
+
+
+def warnings_of(found: dict[str, Any]) -> list[str]:
+    """One sentence for each thing in `check_likelihood`'s numbers that a user should know of."""
+    trained, untrained = (_or_nan(found[k]) for k in ("bits_per_dim", "untrained_bits_per_dim"))
+    shares = {name: _or_nan(probe["likelier_share"]) for name, probe in found["probes"].items()}
+    warnings = []
+    if not trained < untrained:
+        warnings.append(
+            f"{trained:.4g} bits/dim on held-out images, {untrained:.4g} before training: it "
+            "learned nothing"
+        )
+    if not trained < BITS_OF_UNIFORM:
+        warnings.append(
+            f"{trained:.4g} bits/dim on held-out images; values drawn at random need "
+            f"{BITS_OF_UNIFORM:g}"
+        )
+    if not _or_nan(found["inversion_error"]) <= MAX_INVERSION_ERROR:
+        error = 255.0 * _or_nan(found["inversion_error"])
+        warnings.append(
+            f"held-out images come back from their latents changed by up to {error:.3g} of 255: "
+            "samples and densities do not belong together"
+        )
+    noisy = {n: s for n, s in shares.items() if not PROBES[n].is_simpler and not s <= MAX_SHARE}
+    simple = {n: s for n, s in shares.items() if PROBES[n].is_simpler and not s <= MAX_SHARE}
+    if noisy:
+        warnings.append(f"noise is likelier than held-out images ({_percent(noisy)} of them)")
+    if simple:
+        warnings.append(
+            f"simpler images are likelier than held-out ones ({_percent(simple)} of them): "
+            "log_prob alone will take simple out-of-distribution inputs for normal"
+        )
+    return warnings
+
+
+def _percent(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {100 * s:.0f} %" for name, s in shares.items())
+
+
+def _in_batches(num: int) -> Callable[[Score, np.ndarray], np.ndarray]:
+    def run(function: Score, values: np.ndarray) -> np.ndarray:
+        parts = [function(values[i : i + BATCH_SIZE]) for i in range(0, num, BATCH_SIZE)]
+        return np.concatenate(parts).astype(np.float64)
+
+    return run
+
+
+def _number(x: float | np.floating) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _or_nan(x: float | None) -> float:
+    return math.nan if x is None else x
