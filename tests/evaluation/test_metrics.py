@@ -57,6 +57,24 @@ def test_equals_scikit_learn_on_normal_scores(direction, decimals):
     assert ours == pytest.approx(sklearn_values(in_scores, ood_scores, direction), abs=1e-12)
 
 
+@given(tied_scores(), tied_scores(), st.sampled_from(DIRECTIONS))
+def test_balanced_metrics_equal_scikit_learns_with_weights(in_scores, ood_scores, direction):
+    found = metrics.balanced_metrics(in_scores, ood_scores, direction)
+    scores = np.nan_to_num(np.concatenate([in_scores, ood_scores]), posinf=1e9, neginf=-1e9)
+    num_in, num_out = len(in_scores), len(ood_scores)
+    expected = sklearn_metrics.average_precision_score(
+        np.repeat([0, 1], [num_in, num_out]),
+        -scores if direction == HIGHER_IS_NORMAL else scores,
+        sample_weight=np.repeat([1 / num_in, 1 / num_out], [num_in, num_out]),
+    )
+    assert found["average_precision"] == pytest.approx(expected, abs=1e-9)
+    as_sampled = metrics.all_metrics(in_scores, ood_scores, direction)
+    for name in ("auroc", "fpr_at_95_tpr"):
+        assert found[name] == pytest.approx(as_sampled[name], abs=1e-12)
+    if num_in == num_out:
+        assert found == as_sampled
+
+
 def test_by_hand():
     # Anomaly order: OoD 4 | tie of OoD 3 and ID 3 | ID 2 | ID 1.
     in_scores, ood_scores = np.array([1.0, 2.0, 3.0]), np.array([3.0, 4.0])

@@ -168,8 +168,11 @@ def test_held_out_data_and_narrower_networks_depart_from_the_paper():
 def test_every_setting_is_an_option_of_the_model():
     """A renamed option must not silently drop out of the comparison."""
     options = {f.name for f in dataclasses.fields(RunConfig)} | {"num_members"}
-    for model, train_dataset in (("vae", "mnist"), ("vae", "fashion_mnist"), ("wgan", "mnist")):
+    cases = [("vae", "mnist"), ("vae", "fashion_mnist"), ("wgan", "mnist"), ("glow", "cifar10")]
+    cases += [(model, "credit_fraud/2") for model in ("tabular_vae", "fraud_classifier")]
+    for model, train_dataset in cases:
         names = [setting["name"] for setting in paper.settings(model, train_dataset)]
+        assert names
         known = options | {f.name for f in dataclasses.fields(FAMILIES[model].config)}
         assert set(names) <= known
         assert len(set(names)) == len(names)

@@ -16,6 +16,7 @@ from tfp_genens.evaluation.repetition import (
     jackknife_interval,
     of_draws,
     of_one_ensemble,
+    of_repeated_draws,
     prediction_interval,
 )
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
@@ -39,6 +40,35 @@ def test_prediction_interval_against_scipy(values, level):
     if scale > 1e-6:
         expected = stats.t.interval(level, num - 1, loc=np.mean(values), scale=scale)
         assert (low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 100), min_size=3, max_size=8), st.integers(1, 4))
+def test_repeated_draws_without_variance_among_them_are_one_each(values, num_draws):
+    found, expected = of_repeated_draws([[v] * num_draws for v in values]), of_draws(values)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert (found.method, found.num_values) == ("t", len(values))
+
+
+def test_repeated_draws_have_the_variance_of_one_draw():
+    # Means 70, 80, 90: variance 100. Within: 8, 8, 0, of which 1 - 1/2 counts: 4, 4, 0.
+    found = of_repeated_draws([[68.0, 72.0], [78.0, 82.0], [90.0]])
+    half = stats.t.ppf(0.975, 2) * math.sqrt((100 + 8 / 3) * (1 + 1 / 3))
+    assert found.low == pytest.approx(80 - half)
+    assert found.high == 100.0  # clipped
+    assert of_repeated_draws([[70.0, 72.0], [80.0, 82.0]]) is None
+
+
+def test_repeated_draws_hold_the_next_at_least_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    num = 2000
+    repetitions = rng.normal(50, 2, size=(num, 6, 1))
+    draws = np.clip(repetitions + rng.normal(0, 3, size=(num, 6, 4)), 0, 100)
+    held = 0
+    for k in range(num):
+        interval = of_repeated_draws(draws[k, :5].tolist())
+        held += interval.low <= draws[k, 5, 0] <= interval.high
+    assert held >= binomial_limits(num, 0.95)[0]
+    assert held < num  # not by being of any width
 
 
 def test_jackknife_of_a_mean_is_its_standard_error():

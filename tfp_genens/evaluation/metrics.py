@@ -12,6 +12,7 @@ other, an ID input scored NaN as more anomalous than any other. Infinities are o
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -121,6 +122,26 @@ def all_metrics(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -
     ranking = rank(in_scores, ood_scores, direction)
     ones = [np.ones((len(order), 1), np.int64) for order in (ranking.in_order, ranking.ood_order)]
     values = weighted_metrics(ranking, *ones)
+    return {name: float(values[name][0]) for name in METRICS}
+
+
+def balanced_metrics(
+    in_scores: np.ndarray, ood_scores: np.ndarray, direction: str
+) -> dict[str, float]:
+    """As `all_metrics`, but all ID inputs together weigh as much as all OoD inputs together.
+
+    Average precision then is that of a prevalence of one half, whatever the sets' sizes are, as if
+    each ID input were drawn num_out times and each OoD input num_in times. The other metrics do not
+    depend on the prevalence.
+    """
+    ranking = rank(in_scores, ood_scores, direction)
+    num_in, num_out = len(ranking.in_order), len(ranking.ood_order)
+    common = math.gcd(num_in, num_out)
+    values = weighted_metrics(
+        ranking,
+        np.full((num_in, 1), num_out // common, np.int64),
+        np.full((num_out, 1), num_in // common, np.int64),
+    )
     return {name: float(values[name][0]) for name in METRICS}
 
 

@@ -91,6 +91,36 @@ def of_draws(aurocs: Sequence[float]) -> Interval | None:
     return _interval(*prediction_interval(aurocs), "t", len(aurocs))
 
 
+def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
+    """For one further draw of one further repetition, each repetition having several draws.
+
+    E.g. splits of a data set, each with the AUROCs of several models: the paper's number is of one
+    model on one split, and differs from ours by both. Its variance is that between the repetitions'
+    means, and what averaging m draws has taken away from that between draws: 1 - 1 / m of the
+    variance within a repetition. With one draw a repetition it is `of_draws`. Degrees of freedom
+    are counted by repetitions alone, and the center is taken to be no better known than from one
+    draw each; both make the interval wider than need be.
+
+    Args:
+      draws: percent, [num_repetitions][num_draws], one draw or more each.
+
+    Returns:
+      None for fewer than three repetitions.
+    """
+    if len(draws) < MIN_REPETITIONS:
+        return None
+    means = [float(np.mean(values)) for values in draws]
+    within = [
+        float(np.var(values, ddof=1)) * (1.0 - 1.0 / len(values)) if len(values) > 1 else 0.0
+        for values in draws
+    ]
+    variance = float(np.var(means, ddof=1)) + float(np.mean(within))
+    num = len(draws)
+    half = _quantile(LEVEL, num - 1) * math.sqrt(variance * (1.0 + 1.0 / num))
+    center = float(np.mean(means))
+    return _interval(center - half, center + half, "t", num)
+
+
 def of_one_ensemble(
     in_members: np.ndarray,
     ood_members: np.ndarray,
