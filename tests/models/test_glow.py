@@ -271,7 +271,8 @@ class TestFrozen:
     def test_draws_of_noise_are_averaged_as_probabilities(self, trained, data):
         flow, spec = trained[0].density.flow, data.input_spec
         x = tf.constant(data.validation)
-        found = FrozenGlow(flow, spec, 3).log_prob(x, SEED)["log_prob"]
+        module = FrozenGlow(flow, spec, 3)
+        found = module.log_prob(x, SEED)["log_prob"]
         noise = tf.random.stateless_uniform([3, 1, *spec.shape], SEED)
         each = [GlowDensity(flow).log_prob(tf.cast(x, tf.float32), u).numpy() for u in noise]
         np.testing.assert_allclose(found, scipy.special.logsumexp(each, axis=0) - math.log(3), 1e-5)
@@ -349,7 +350,7 @@ class TestGate:
         assert "\n" not in warning
 
     def test_a_density_that_prefers_noise_rings_another(self):
-        found = self.check(lambda x: np.abs(np.diff(x, axis=2)).sum(axis=(1, 2, 3)) - 1e5)
+        found = self.check(lambda x: np.abs(np.diff(x, axis=2)).sum(axis=(1, 2, 3)))
         assert [w.split(" (")[0] for w in found["warnings"]] == [
             "noise is likelier than held-out images"
         ]
@@ -390,6 +391,7 @@ class TestGate:
         assert {made[n].mean() for n in ("black", "grey", "white")} == {0, 0.5, 1}
 
 
+@pytest.mark.slow
 def test_the_gate_is_stored_in_the_manifest_and_shown(tmp_path, capsys):
     flags = {"model": "glow", "dataset": "digits", "num_members": 1, "train_steps": 2}
     flags |= {"num_levels": 2, "num_steps": 1, "width": 4, "run_dir": str(tmp_path)}
