@@ -13,7 +13,7 @@ from support.evaluations import NUM_INPUTS
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import paper, repetition, verdicts
-from tfp_genens.reporting import configurations, documents, member_table, table2
+from tfp_genens.reporting import configurations, documents, judged, member_table, table2
 from tfp_genens.spec import HIGHER_IS_NORMAL
 
 MNIST_ROWS = [
@@ -92,7 +92,7 @@ def test_cells_agree_with_the_scores_and_the_paper():
     assert (cell["ensembles_method"], cell["ensembles_num_values"]) == ("jackknife", 5)
     assert cell["ensembles_low"] <= cell["auroc"] <= cell["ensembles_high"]
     for cell in cells.values():
-        if cell["verdict"] != table2.NOT_EVALUATED:
+        if cell["verdict"] != judged.NOT_EVALUATED:
             ends = (cell["ensembles_low"], cell["ensembles_high"])
             interval = None if ends[0] is None else ends
             assert cell["verdict"] == verdicts.verdict(cell["auroc"], cell["paper_auroc"], interval)
@@ -241,7 +241,7 @@ def test_the_rule_comes_before_any_number():
 def test_the_count_is_of_all_cells():
     found = table2.table([evaluation()])
     cells = [r["verdict"] for r in records_by_cell(found).values()]
-    for verdict in (*verdicts.VERDICTS, table2.NOT_EVALUATED):
+    for verdict in (*verdicts.VERDICTS, judged.NOT_EVALUATED):
         assert f"{verdict}: {cells.count(verdict)}" in found.text[-1].lower()
     assert len(cells) == 24
 

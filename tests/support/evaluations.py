@@ -30,6 +30,12 @@ OUTPUTS = {
         "rate": OutputSpec("nats", LOWER_IS_NORMAL),
         "entropy": OutputSpec("nats", LOWER_IS_NORMAL),
     },
+    "tabular_vae": {
+        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+    },
+    "fraud_classifier": {"fraud": OutputSpec("logits", LOWER_IS_NORMAL)},
+    "mahalanobis": {"mahalanobis": OutputSpec("standard deviations", LOWER_IS_NORMAL)},
 }
 OWN_SETTINGS = {
     "vae": {"beta": 1.0, "train_samples": 1},
@@ -37,6 +43,9 @@ OWN_SETTINGS = {
     "glow": {},
     "classifier": {"odin_temperature": 1000.0},
     "vib": {"beta": 1e-3},
+    "tabular_vae": {"learning_rate": 1e-3, "latent_size": 16},
+    "fraud_classifier": {"positive_weight": 580.0},
+    "mahalanobis": {},
 }
 LABELS = {
     "rate": "Rate",
@@ -50,10 +59,10 @@ LABELS = {
 NUM_INPUTS = 61  # a prime: no AUROC lies half-way between two that are printed
 
 
-def score_file(name, mean, members, outputs=OUTPUTS["vae"]):
+def score_file(name, mean, members, outputs=OUTPUTS["vae"], num_inputs=NUM_INPUTS):
     """Inputs are the same in every evaluation; members differ by their number."""
-    shared = np.random.default_rng(len(name)).normal(mean, 1, NUM_INPUTS)
-    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, NUM_INPUTS) for m in members]
+    shared = np.random.default_rng(len(name)).normal(mean, 1, num_inputs)
+    noise = [np.random.default_rng([len(name), m]).normal(0, 0.5, num_inputs) for m in members]
     log_prob = shared + np.array(noise)
     values = {
         "log_prob": log_prob,
@@ -62,9 +71,11 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"]):
         "odin": 0.1 + 1e-5 * log_prob,
         "max_softmax": 1.0 / (1.0 + np.exp(-log_prob)),
         "entropy": -log_prob,
+        "fraud": -log_prob,
+        "mahalanobis": np.exp(-0.2 * log_prob),
     }
     values = {output: values[output] for output in outputs}
-    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
+    columns = {"example_id": [str(i) for i in range(num_inputs)]}
     for output, of_members in values.items():
         columns |= {
             member_column(output, m): row for m, row in zip(members, of_members, strict=True)
@@ -89,10 +100,11 @@ def evaluation(
     model="vae",
     outputs=None,
     num_examples=NUM_INPUTS,
+    num_out=NUM_INPUTS,
     **config,
 ):
     """An evaluation whose OoD sets are so many nats likelier than test images; attacks, named
-    adversarial_*, are on member 0, but for those on WAIC."""
+    adversarial_*, are on member 0, but for those on WAIC. `num_out` inputs of each OoD set."""
     outputs = outputs or OUTPUTS[model]
     config = {"model": model, "dataset": train_dataset, "seed": 0} | OWN_SETTINGS[model] | config
     in_scores = score_file("in_distribution", 0.0, members, outputs)
@@ -100,7 +112,7 @@ def evaluation(
     for name, mean in sets.items():
         is_attack = name.startswith("adversarial")
         attacked = (0,) if is_attack and "waic" not in name else None
-        scores = score_file(name, mean, members, outputs)
+        scores = score_file(name, mean, members, outputs, num_out)
         rows += make_rows(
             in_scores,
             scores,

@@ -112,7 +112,9 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
 
 
 def differences(configuration: Configuration, base: Configuration) -> str:
-    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)"; the seed is none.
+    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)".
+
+    The seed is none, nor is the training set: tables show configurations of one set, or of splits.
 
     Of another model, those that both models have: the others follow from the model.
     """
@@ -123,6 +125,6 @@ def differences(configuration: Configuration, base: Configuration) -> str:
     found += [
         f"{name} {ours.get(name)} (not {theirs.get(name)})"
         for name in names
-        if name not in ("model", "seed") and ours.get(name) != theirs.get(name)
+        if name not in ("model", "seed", "dataset") and ours.get(name) != theirs.get(name)
     ]
     return ", ".join(found)

@@ -69,30 +69,38 @@ class TableDocument:
 
 
 def provenance(evaluations: Sequence[Evaluation], command: str) -> tuple[Section, ...]:
-    """How every document ends: the evaluations' notes and commits, and the command."""
-    sections = [Section("Read before comparing")]
+    """How every document ends: the evaluations' notes and commits, and the command.
+
+    Evaluations of one model of which the same is to be said, such as splits, share a section.
+    """
+    together: dict[tuple[str, tuple[str, ...]], list[Evaluation]] = {}
     for evaluation in evaluations:
-        document = evaluation.document
-        commits = ", ".join(training_commits(document["manifests"]))
-        sections.append(
-            Section(
-                f"{tables.heading(document)}: {evaluation.directory}",
-                notes=(
-                    *document["notes"],
-                    *(
-                        f"Not evaluated: {entry['ood_dataset']}: {entry['reason']}"
-                        for entry in document["missing"]
-                    ),
-                    f"Trained by commit {commits}; evaluated by commit "
-                    f"{short_commit(document.get('git_commit'))}.",
-                ),
-                level=3,
-            )
-        )
+        key = (evaluation.document["model"], _notes(evaluation))
+        together.setdefault(key, []).append(evaluation)
+    sections = [Section("Read before comparing")]
+    for (_, notes), alike in together.items():
+        first, *others = [f"{tables.heading(e.document)}: {e.directory}" for e in alike]
+        also = (f"Likewise {'; '.join(others)}.",) if others else ()
+        sections.append(Section(first, also, notes=notes, level=3))
     written = Section(
         "How to reproduce", (f"Written by tfp_genens {__version__} with",), code=(command,)
     )
     return (*sections, written)
+
+
+def _notes(evaluation: Evaluation) -> tuple[str, ...]:
+    """What to read before comparing, and the commits."""
+    document = evaluation.document
+    commits = ", ".join(training_commits(document["manifests"]))
+    return (
+        *document["notes"],
+        *(
+            f"Not evaluated: {entry['ood_dataset']}: {entry['reason']}"
+            for entry in document["missing"]
+        ),
+        f"Trained by commit {commits}; evaluated by commit "
+        f"{short_commit(document.get('git_commit'))}.",
+    )
 
 
 def to_markdown(document: TableDocument) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfp_genens.reporting import beta_table, compare_table, erratum, member_table, table2
+from tfp_genens.reporting import beta_table, compare_table, erratum, member_table, table2, table3
 from tfp_genens.reporting.documents import TableDocument
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 TABLES: dict[str, Callable[[Sequence[Evaluation]], TableDocument]] = {
     "2": table2.table,
+    "3": table3.table,
     "members": member_table.table,
     "erratum": erratum.table,
     "beta": beta_table.table,

@@ -27,21 +27,13 @@ from tfp_genens.evaluation import (
     verdicts,
 )
 from tfp_genens.evaluation.repetition import Interval
-from tfp_genens.reporting import configurations, labels
+from tfp_genens.reporting import configurations, judged, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.judged import MARKS, NOT_EVALUATED, percent, sentence
 from tfp_genens.reporting.requirements import ARGUMENT
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
-
-NOT_EVALUATED = "not evaluated"
-MARKS = {
-    verdicts.REPRODUCED: "✓",
-    verdicts.WITHIN_INTERVAL: "≈",
-    verdicts.NOT_REPRODUCED: "✗",
-    NOT_EVALUATED: "?",
-    "": "-",
-}
 
 INTERVALS = (
     "Two 95 % intervals stand beside each AUROC. The one over inputs is a bootstrap and takes the "
@@ -148,8 +140,7 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
     sections: list[Section] = []
     for train_dataset in dict.fromkeys(panel.train_dataset for panel in panels):
         sections += _sections([p for p in panels if p.train_dataset == train_dataset])
-    counts = collections.Counter(cell.verdict for panel in panels for cell in panel.cells)
-    del counts[""]
+    found = [cell.verdict for panel in panels for cell in panel.cells if cell.verdict]
     return TableDocument(
         title="Table 2: AUROC of out-of-distribution detection",
         text=(
@@ -159,7 +150,7 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
             *(f"{k}. {line}" for k, line in enumerate(verdicts.RULE, 1)),
             *INTERVALS,
             f"Cells of the scores evaluated that the paper has a number for: "
-            f"{sum(counts.values())}. {_sentence(_count(counts))}",
+            f"{len(found)}. {sentence(judged.count(found))}",
             *_beyond_the_paper(panels),
         ),
         sections=tuple(sections),
@@ -188,18 +179,6 @@ def _beyond_the_paper(panels: Sequence[Panel]) -> tuple[str, ...]:
     """One sentence on the models that only we have, where there are any."""
     models = dict.fromkeys(panel.model for panel in panels if not panel.is_in_paper)
     return (BEYOND_THE_PAPER.format(", ".join(models)),) if models else ()
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _count(counts: Mapping[str, int]) -> str:
-    """E.g. "reproduced: 15; within interval: 2; not reproduced: 7."."""
-    parts = [f"{verdict}: {counts.get(verdict, 0)}" for verdict in verdicts.VERDICTS]
-    if counts.get(NOT_EVALUATED):
-        parts.append(f"{NOT_EVALUATED}: {counts[NOT_EVALUATED]}")
-    return "; ".join(parts) + "."
 
 
 def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:
@@ -312,16 +291,15 @@ def _first_overview(panels: Sequence[Panel]) -> Section:
     document = panels[0].document
     members = [f"{panel.document['members']} x {panel.model}" for panel in panels]
     train_label = results.dataset_label(document, document["train_dataset"])
-    marks = ", ".join(f"{MARKS[name]} {name}" for name in (*verdicts.VERDICTS, NOT_EVALUATED))
-    judged = [panel for panel in panels if panel.is_judged]
-    counts = [_count(collections.Counter(c.verdict for c in panel.cells)) for panel in judged]
-    if len(panels) == 1:
-        counted = [_sentence(count) for count in counts]
-    else:
-        counted = [f"{panel.model}: {text}" for panel, text in zip(judged, counts, strict=True)]
+    with_verdicts = [panel for panel in panels if panel.is_judged]
+    counts = [judged.count(cell.verdict for cell in panel.cells) for panel in with_verdicts]
+    counted = [
+        sentence(text) if len(panels) == 1 else f"{panel.model}: {text}"
+        for panel, text in zip(with_verdicts, counts, strict=True)
+    ]
     return Section(
         f"{train_label}, {', '.join(members)}",
-        (*map(_shown, panels), " ".join([*counted, f"{_sentence(marks)}, - no number."])),
+        (*map(_shown, panels), " ".join([*counted, judged.legend()])),
         *_overview(_columns(panels)),
         notes=(
             *_adversarial_notes(panels),
@@ -369,7 +347,7 @@ def _shown(panel: Panel) -> str:
     """Which members the numbers are of, one sentence."""
     document = panel.document
     return (
-        f"{_sentence(describe_members(panel.configuration.first))} of "
+        f"{sentence(describe_members(panel.configuration.first))} of "
         f"{document['settings']['run_dir']}, {document['num_in']:,} in-distribution inputs."
     )
 
@@ -451,8 +429,8 @@ def _overview(
         line = [labels.dataset_label([panel.document for panel, _ in columns], ood)]
         for (panel, score), column in zip(columns, cells, strict=True):
             cell = column.get(ood, Cell(ood, score, None, (), None, None, ""))
-            line += [_percent(_auroc_of(cell.row))]
-            line += [_percent(cell.theirs)] if panel.is_in_paper else []
+            line += [percent(_auroc_of(cell.row))]
+            line += [percent(cell.theirs)] if panel.is_in_paper else []
             line += [MARKS[cell.verdict]] if panel.is_judged else []
         body.append(tuple(line))
     return tuple(header), tuple(body)
@@ -471,18 +449,17 @@ def _score_table(
     body = []
     for cell in cells:
         row = cell.row
-        over_inputs = over_ensembles = difference = "-"
+        over_inputs = over_ensembles = "-"
         if row is not None:
             over_inputs = tables.interval(row["auroc_low"], row["auroc_high"])
-            if cell.theirs is not None:
-                difference = f"{row['auroc'] - cell.theirs:+.1f}".replace("-0.0", "+0.0")
         if cell.interval is not None:
             over_ensembles = tables.interval(cell.interval.low, cell.interval.high)
         line = [results.dataset_label(panel.document, cell.ood_dataset)]
-        line += [_percent(_auroc_of(row)), over_inputs]
+        line += [percent(_auroc_of(row)), over_inputs]
         line += [over_ensembles] if panel.is_in_paper else []
-        line += [_percent(_auroc_of(other)) for other in cell.further]
-        line += [_percent(cell.theirs), difference] if panel.is_in_paper else []
+        line += [percent(_auroc_of(other)) for other in cell.further]
+        if panel.is_in_paper:
+            line += [percent(cell.theirs), judged.difference(_auroc_of(row), cell.theirs)]
         line += [cell.verdict or "-"] if panel.is_judged else []
         body.append(tuple(line))
     return tuple(header), tuple(body)
@@ -490,10 +467,6 @@ def _score_table(
 
 def _auroc_of(row: Mapping[str, Any] | None) -> float | None:
     return None if row is None else row["auroc"]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 def _interval_notes(cells: Sequence[Cell]) -> tuple[str, ...]:
