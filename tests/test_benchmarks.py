@@ -84,3 +84,29 @@ def test_it_runs_and_writes_what_it_found(benchmark, trained_run, tmp_path, caps
 def test_both_sides_of_the_wgan_benchmark_compute_the_same_loss(load, capsys):
     load("wgan").main(["--batch_size=4", "--critic_steps=1", "--rounds=2"])
     assert "overhead, package / plain - 1, CPU time" in capsys.readouterr().out
+
+
+def test_work_of_glow_s_convolutions(load):
+    settings = {"side": 4, "channels": 1, "num_levels": 2, "width": 5, "batch_size": 3}
+    # 2x2 pixels of 4 channels, then 1x1 of 8; 3x3, 1x1 and 3x3 to a shift and a scale each.
+    first = 4 * (9 * 2 * 5 + 5 * 5 + 9 * 5 * 4)
+    second = 1 * (9 * 4 * 5 + 5 * 5 + 9 * 5 * 8)
+    expected = 3 * 3 * 2 * 7 * (first + second) / 1e9  # 3 images; forward and twice that; 2; K = 7
+    assert load("glow").convolution_gflop(settings, 7) == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_the_sides_of_the_glow_benchmark_run_and_are_compared(load, tmp_path, capsys):
+    output = tmp_path / "glow.json"
+    sizes = ["--side=4", "--channels=1", "--num_levels=1", "--num_steps=1", "--width=4"]
+    times = ["--batch_size=2", "--rounds=2", "--num_threads=1", "--first_steps", "1"]
+    load("glow").main([*sizes, *times, f"--output={output}"])
+    found = json.loads(output.read_text())
+    sides = {"package", "package_bfloat16", "tfb"}
+    for task in ("train", "log_prob", "sample"):
+        assert found["seconds"][task].keys() == sides
+        assert found["times_package"][task]["package"]["median"] == 1.0
+    assert found["first_step_secs"]["1"].keys() == {"package", "tfb"}
+    assert all(mib > 50 for mib in found["peak_mib"].values())
+    assert found["share_of_convolution_rate"]["median"] > 0
+    assert "first step, K=1, tfb:" in capsys.readouterr().out
