@@ -20,7 +20,8 @@ flags/evaluate/NAME+OVERLAY.cfg) are read after its own flags, and the run is ke
 FAMILY_*.cfg is for experiments with --model=FAMILY.
 
   --overlay=NAME  use this overlay in every experiment, before any of its own
-  --jobs=N        members to train at once; default: one a core (one in all where there is an NVIDIA GPU)
+  --jobs=N        members to train at once, or quick experiments of a suite to run at once; default: one a core
+                  (one in all where there is an NVIDIA GPU)
   --dry_run       list the commands and where each one stands, and run nothing
   --help          this text
 
@@ -283,16 +284,31 @@ set_commands() { # sets train, evaluate, report for the planned run
   report=("${PYTHON:-python}" -m tfp_genens.report "--evaluation_dir=$run/evaluation" "--output=$run/report.html")
 }
 
-set_jobs() { # sets num_jobs for the planned run: as asked, at most one a member
-  num_jobs=$jobs
-  if [ -z "$num_jobs" ]; then
-    num_jobs=$(num_cores)
-    # Two processes on one GPU fight over its memory.
-    if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q .; then num_jobs=1; fi
+processes() { # that train at once: as many as asked for
+  if [ -n "$jobs" ]; then
+    echo "$jobs"
+  elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q .; then
+    echo 1 # Two processes on one GPU fight over its memory.
+  else
+    num_cores
   fi
+}
+
+threads() { # processes: for each of so many
+  local threads=$(($(num_cores) / $1))
+  echo $((threads > 0 ? threads : 1))
+}
+
+set_jobs() { # sets num_jobs and num_threads for the planned run: at most one job a member
+  num_jobs=$(processes)
   if [ "$num_jobs" -gt "$num_members" ]; then num_jobs=$num_members; fi
-  num_threads=$(($(num_cores) / num_jobs))
-  if [ "$num_threads" -lt 1 ]; then num_threads=1; fi
+  num_threads=$(threads "$num_jobs")
+}
+
+set_quick() { # the same for a planned run beside others, and what set_commands has set
+  num_jobs=1 num_threads=$(threads "$(processes)")
+  train+=("--num_threads=$num_threads")
+  report=()
 }
 
 show() { # state command...
@@ -316,7 +332,7 @@ list() { # a dry run
     done
   fi
   show "$(evaluation_state)" "${evaluate[@]}"
-  show "$(report_state)" "${report[@]}"
+  if [ ${#report[@]} -gt 0 ]; then show "$(report_state)" "${report[@]}"; fi
 }
 
 train_one_by_one() {
@@ -437,9 +453,7 @@ evaluate_run() {
   missing+="$here"$'\n'
 }
 
-run_experiment() { # of the planned run
-  local key
-  echo "== $run =="
+train_and_evaluate() { # of the planned run
   if ! training_is_done; then
     if [ "$num_jobs" -eq 1 ]; then train_one_by_one; else train_in_parallel; fi
   fi
@@ -447,6 +461,12 @@ run_experiment() { # of the planned run
     echo "Evaluating into $run/evaluation"
     evaluate_run
   fi
+}
+
+run_experiment() { # of the planned run
+  local key
+  echo "== $run =="
+  train_and_evaluate
   if ! report_is_done; then
     key=$(report_key)
     run "${report[@]}" >"$run/logs/report.log"
@@ -459,10 +479,61 @@ run_experiment() { # of the planned run
 
 # ---------------------------------------------------------------- suites
 
-# A line of a suite is `run EXPERIMENT[+OVERLAY...]` or `report FILE ARGUMENTS`: what `python -m tfp_genens.report` is
-# given to write FILE; @EXPERIMENT stands for the directory of that experiment's evaluation.
+# A line of a suite is
+#   run EXPERIMENT[+OVERLAY...]    as with ./run_all.sh EXPERIMENT;
+#   quick EXPERIMENT[+OVERLAY...]  for what trains in seconds: after the former, several experiments at once, all members
+#                                  of one in one process, and without report.html, which would take as long again;
+#   report FILE ARGUMENTS          what `python -m tfp_genens.report` is given to write FILE; @EXPERIMENT stands for the
+#                                  directory of that experiment's evaluation.
 suite_lines() { # suite kind: the rest of each line of that kind
   sed -n "s/^$2 *//p" "flags/suites/$1.txt"
+}
+
+quick_experiment() { # of the planned run, in a process of its own
+  children=""
+  trap - EXIT INT HUP
+  trap 'stop_children; exit 143' TERM
+  train_and_evaluate
+}
+
+run_quick() { # experiment[+overlay...]...
+  local entry experiment pid status num_processes running="" started=$SECONDS
+  num_processes=$(processes)
+  while [ $# -gt 0 ] || [ -n "$running" ]; do
+    while [ $# -gt 0 ] && [ "$(wc -w <<<"$running")" -lt "$num_processes" ]; do
+      plan "$1"
+      if [ "$(evaluation_state)" = 'done' ]; then
+        echo "$run: done"
+      else
+        set_commands
+        set_quick
+        mkdir -p "$run/logs"
+        echo "$run: training and evaluating (log: $run/logs/run_all.log)"
+        launch quick_experiment >"$run/logs/run_all.log" 2>&1
+        running+=" $1=$!"
+      fi
+      shift
+    done
+    sleep 0.2
+    for entry in $running; do
+      experiment=${entry%=*} pid=${entry##*=}
+      if kill -0 "$pid" 2>/dev/null; then continue; fi
+      status=0
+      wait "$pid" || status=$?
+      running=${running/ $entry/}
+      children=${children/ $pid/}
+      plan "$experiment"
+      if [ "$status" -ne 0 ]; then
+        echo "$run: failed with exit code $status; the end of $run/logs/run_all.log:"
+        tail -n 15 "$run/logs/run_all.log" >&2
+        stop_children
+        echo "The other experiments were stopped; the same command continues them." >&2
+        return "$status"
+      fi
+      if [ "$(evaluation_state)" != 'done' ]; then missing+=$(missing_sets)$'\n'; fi
+      echo "$run: done after $(duration $((SECONDS - started)))"
+    done
+  done
 }
 
 evaluation_of() { # experiment[+overlay...]
@@ -565,10 +636,10 @@ if ! $dry_run; then
   trap 'interrupt 129' HUP
 fi
 for name in "${names[@]}"; do
+  planned=("$name") quick=()
   if is_in "$name" "$(suites)"; then
     mapfile -t planned < <(suite_lines "$name" run)
-  else
-    planned=("$name")
+    mapfile -t quick < <(suite_lines "$name" quick)
   fi
   for experiment in "${planned[@]}"; do
     plan "$experiment"
@@ -576,6 +647,11 @@ for name in "${names[@]}"; do
     set_jobs
     if $dry_run; then list; else run_experiment; fi
   done
+  if $dry_run; then
+    for experiment in "${quick[@]}"; do plan "$experiment" && set_commands && set_quick && list; done
+  else
+    run_quick "${quick[@]}"
+  fi
   if is_in "$name" "$(suites)"; then make_reports "$name"; fi
 done
 if [ -n "$missing" ]; then

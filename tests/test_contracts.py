@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.pages import page_rows
 
 from tfp_genens import artifacts
 from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
@@ -61,7 +62,14 @@ def training_data(kind: Kind) -> TrainingData:
 
 def config_of(family):
     """Small; each family takes those of the settings that it has."""
-    small = {"train_steps": 2, "batch_size": 4, "num_neighbors": 3, "num_trees": 10}
+    small = {
+        "train_steps": 2,
+        "batch_size": 4,
+        "num_neighbors": 3,
+        "num_trees": 10,
+        "num_steps": 2,
+        "width": 8,
+    }
     own = {field.name for field in dataclasses.fields(family.config)}
     return family.config(**{name: value for name, value in small.items() if name in own})
 
@@ -135,6 +143,12 @@ def test_summary_images_can_be_shown(learner, kind):
         assert batch.shape.rank == 4
         assert batch.numpy().min() >= 0
         assert batch.numpy().max() <= 1
+
+
+def test_table_1_sorts_exactly_the_scores_there_are(case, member):
+    listed = [row for row in page_rows("docs/table1.md", "model") if row[0] == f"`{case[0]}`"]
+    (row,) = listed
+    assert sorted(row[1].split(", ")) == sorted(f"`{name}`" for name in member.outputs)
 
 
 def test_scores_are_finite_vectors(member, kind):

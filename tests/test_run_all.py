@@ -447,6 +447,107 @@ def test_an_overlay_for_a_suite_is_for_all_its_experiments(suite: Tree):
     assert suite.calls() == []
 
 
+QUICK = """run tiny
+quick tiny+fast
+quick tiny+faster
+quick tiny+fastest
+report all.md --table=3 --evaluation_dir=@tiny,@tiny+fast,@tiny+faster,@tiny+fastest
+"""
+
+
+@pytest.fixture
+def quick_suite(two_cores: Tree) -> Tree:
+    (two_cores.root / "flags/suites").mkdir()
+    (two_cores.root / "flags/suites/many.txt").write_text(QUICK)
+    for name in ("faster", "fastest"):
+        shutil.copy(two_cores.root / "flags/fast.cfg", two_cores.root / f"flags/{name}.cfg")
+    return two_cores
+
+
+def quick_calls(overlay: str) -> list[str]:
+    """All members in one process, on one of the two cores, and no report."""
+    run = f"runs/tiny+{overlay}"
+    return [
+        f"-m tfp_genens.train --flagfile=flags/tiny.cfg --flagfile=flags/{overlay}.cfg "
+        f"--run_dir={run} --num_threads=1",
+        f"-m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation",
+    ]
+
+
+def test_quick_experiments_are_trained_and_evaluated_without_reports(quick_suite: Tree):
+    result = quick_suite.run("many")
+    assert result.returncode == 0, result.stderr
+    calls = quick_suite.calls()
+    for overlay in ("fast", "faster", "fastest"):
+        assert set(quick_calls(overlay)) <= set(calls)
+        assert f"runs/tiny+{overlay}: done after" in result.stdout
+    reports = [call for call in calls if "genens.report" in call]
+    assert len(reports) == 2
+    assert REPORT in reports
+    assert any("--table=3" in call for call in reports)
+
+    again = quick_suite.run("many")
+    assert again.returncode == 0
+    assert quick_suite.calls() == []
+    assert "runs/tiny+fast: done\n" in again.stdout
+    dry = quick_suite.run("many", "--dry_run").stdout
+    assert "to do" not in dry
+    assert dry.count("tfp_genens.evaluate") == 4
+
+
+def test_only_what_is_missing_of_quick_experiments_is_done(quick_suite: Tree):
+    assert quick_suite.run("many").returncode == 0
+    quick_suite.calls()
+    shutil.rmtree(quick_suite.root / "runs/tiny+fast/evaluation")
+    dry = quick_suite.run("many", "--dry_run").stdout.splitlines()
+    to_do = [line.split("python ", 1)[1] for line in dry if line.startswith("  to do")]
+    assert to_do[:-1] == quick_calls("fast")[1:]
+    assert "--table=3" in to_do[-1]
+    assert quick_suite.run("many").returncode == 0
+    assert quick_calls("fast")[1] in quick_suite.calls()
+
+
+def test_as_many_quick_experiments_run_at_once_as_there_are_jobs(quick_suite: Tree):
+    (quick_suite.root / "flags/suites/many.txt").write_text(
+        "quick tiny\nquick tiny+fast\nreport all.md --table=3 --evaluation_dir=@tiny,@tiny+fast\n"
+    )
+    process = subprocess.Popen(
+        **quick_suite.command("many", HANG="0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    members = [quick_suite.root / f"runs/{run}/member_0" for run in ("tiny", "tiny+fast")]
+    try:
+        wait_until(lambda: all((member / "metrics.csv").exists() for member in members))
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert all((member / "stopped").exists() for member in members)
+    assert "To continue: " in stderr
+    assert quick_suite.run("many").returncode == 0
+
+
+def test_a_quick_experiment_that_fails_passes_its_words_and_code_on(quick_suite: Tree):
+    (quick_suite.root / "flags/suites/many.txt").write_text(
+        "quick tiny\nreport all.md --table=3 --evaluation_dir=@tiny\n"
+    )
+    result = quick_suite.run("many", FAIL="1")
+    assert result.returncode == 2
+    assert "error: --beta: expected a number above 0; got -1" in result.stderr
+    assert not (quick_suite.root / "runs/many/all.md").exists()
+
+
+def test_a_set_that_a_quick_experiment_lacks_is_named_at_the_end(quick_suite: Tree):
+    result = quick_suite.run("many", MISSING="runs/tiny+faster")
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "",
+        "runs/tiny+faster: celeba was not evaluated: not found",
+        "error: the sets above could not be evaluated; the same command tries them again",
+    ]
+    assert (quick_suite.root / "runs/tiny+fastest/evaluation/results.json").exists()
+
+
 def test_changed_evaluation_flags_are_put_to_evaluation_alone(two_cores: Tree):
     assert two_cores.run("tiny").returncode == 0
     two_cores.calls()
