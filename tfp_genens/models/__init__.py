@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfp_genens.learner import Family
-from tfp_genens.models import classifier, glow, vae, vib, wgan
+from tfp_genens.models import classifier, glow, tabular_vae, vae, vib, wgan
 from tfp_genens.models.classical import (
     isolation_forest,
     knn,
@@ -15,6 +15,7 @@ from tfp_genens.models.classical import (
 
 FAMILIES: dict[str, Family] = {
     "vae": vae.FAMILY,
+    "tabular_vae": tabular_vae.FAMILY,
     "wgan": wgan.FAMILY,
     "glow": glow.FAMILY,
     "classifier": classifier.FAMILY,

@@ -54,7 +54,8 @@ class Network(tf.Module):
         return tf.cast(x, tf.float32)
 
 
-def _initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
+def initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
+    """Glorot, of layer `index`."""
     return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
 
 
@@ -97,7 +98,7 @@ def convolutional_encoder(
                 strides,
                 padding,
                 activation=leaky_relu,
-                kernel_initializer=_initializer(seed, len(layers)),
+                kernel_initializer=initializer(seed, len(layers)),
                 dtype=policy,
             )
         )
@@ -107,7 +108,7 @@ def convolutional_encoder(
             tfkl.Dense(
                 units,
                 activation=leaky_relu if i + 1 < len(dense_units) else None,
-                kernel_initializer=_initializer(seed, len(layers)),
+                kernel_initializer=initializer(seed, len(layers)),
                 dtype="float32",
             )
         )
@@ -158,7 +159,7 @@ def convolutional_decoder(
                 strides,
                 padding,
                 activation=None if is_last else leaky_relu,
-                kernel_initializer=_initializer(seed, i),
+                kernel_initializer=initializer(seed, i),
                 dtype="float32" if is_last else policy,  # its output is a distribution's parameter
             )
         )

@@ -1,0 +1,213 @@
+"""Variational autoencoder on the rows of a table (paper, section 4.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from tf_keras import layers as tfkl
+
+from tfp_genens.config import option
+from tfp_genens.data import TrainingData
+from tfp_genens.errors import UserError
+from tfp_genens.learner import ROWS, Family
+from tfp_genens.models.likelihoods import BERNOULLI, LIKELIHOODS, SCALES
+from tfp_genens.models.networks import Network, initializer, leaky_relu
+from tfp_genens.models.priors import PRIORS
+from tfp_genens.models.tables import PREPROCESSINGS, Preprocessing
+from tfp_genens.models.variational import (
+    NUM_SCORE_SAMPLES,
+    OUT_OF_RANGE_NATS,
+    FrozenVariational,
+    VariationalConfig,
+    VariationalLearner,
+    VariationalNetworks,
+    scores_of_weights,
+)
+from tfp_genens.seeds import derive_int
+
+ENCODER_BOUND = 20.0
+"""The encoder sees b * tanh(x / b): what it says of rows far outside stays bounded, and with it
+what the decoder expects, so that rows further out are ever less likely."""
+
+MINMAX = "minmax"
+
+
+@dataclasses.dataclass(frozen=True)
+class TabularVaeConfig(VariationalConfig):
+    """Flags of `--model=tabular_vae`; section 4.2 has its hidden layers and learning rate."""
+
+    likelihood: str = option("student_t", "p(x|z) of a column", choices=tuple(LIKELIHOODS))
+    scale: str = option(
+        "predicted", "whether the decoder predicts the likelihood's scales", choices=SCALES
+    )
+    preprocessing: str = option(
+        "standard",
+        "what is done to each column first, fitted on the training rows; bernoulli needs minmax",
+        choices=tuple(PREPROCESSINGS),
+    )
+    encoder_units: int = option(32, "units of each hidden layer of the encoder", minimum=1)
+    decoder_units: int = option(30, "units of each hidden layer of the decoder", minimum=1)
+    hidden_layers: int = option(1, "hidden layers of encoder and decoder each", minimum=0)
+    train_samples: int = option(1, "latent samples a training step draws per example", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.likelihood == BERNOULLI and self.preprocessing != MINMAX:
+            raise UserError(
+                "--preprocessing",
+                f"{MINMAX} with --likelihood={BERNOULLI}, which is of values in [0, 1]",
+                self.preprocessing,
+            )
+
+
+def dense_network(
+    num_inputs: int, hidden_units: list[int], num_outputs: int, *, seed: int, name: str
+) -> Network:
+    """Fully connected layers, all but the last followed by leaky ReLU."""
+    plan = [*((units, leaky_relu) for units in hidden_units), (num_outputs, None)]
+    layers = [
+        tfkl.Dense(units, activation=activation, kernel_initializer=initializer(seed, i))
+        for i, (units, activation) in enumerate(plan)
+    ]
+    return Network(layers, [num_inputs], name)
+
+
+class TabularVaeNetworks(VariationalNetworks):
+    """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, d].
+
+    Args:
+      config: the VAE's configuration.
+      num_columns: d.
+      seed: of the initial weights.
+    """
+
+    def __init__(self, config: TabularVaeConfig, num_columns: int, seed: int):
+        super().__init__(name="tabular_vae")
+        self.latent_size = config.latent_size
+        self.likelihood = LIKELIHOODS[config.likelihood](num_columns, config.scale)
+        self.encoder = dense_network(
+            num_columns,
+            [config.encoder_units] * config.hidden_layers,
+            2 * config.latent_size,
+            seed=derive_int(seed, "encoder"),
+            name="encoder",
+        )
+        self.decoder = dense_network(
+            config.latent_size,
+            [config.decoder_units] * config.hidden_layers,
+            self.likelihood.num_outputs,
+            seed=derive_int(seed, "decoder"),
+            name="decoder",
+        )
+        self.prior = PRIORS[config.prior](config.latent_size, derive_int(seed, "prior"))
+
+    def encode(self, x):
+        bounded = ENCODER_BOUND * tf.math.tanh(x / ENCODER_BOUND)
+        return self.posterior(self.encoder(tf.cast(bounded, tf.float32)))
+
+    def distortion(self, x, z):
+        return -tf.reduce_sum(self.likelihood.log_prob(x, self.decoder(z)), axis=-1)
+
+    def decode_mean(self, z):
+        return self.likelihood.mean(self.decoder(z))
+
+
+class Observation:
+    """What the networks see of raw rows, and what is added to the distortion for it.
+
+    Under a density, minus the log-determinant of the preprocessing, so that log_prob is that of the
+    raw row. A Bernoulli has none; there, values outside the training range are clipped and pay
+    OUT_OF_RANGE_NATS a range.
+
+    Args:
+      preprocessing: fitted.
+      likelihood: name in LIKELIHOODS.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, likelihood: str):
+        self.preprocessing = preprocessing
+        self._is_bernoulli = likelihood == BERNOULLI
+
+    def __call__(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Raw rows [batch, d] -> x float64 [batch, d] and nats [batch]."""
+        x, log_det = self.preprocessing.forward(inputs)
+        if not self._is_bernoulli:
+            return x, -log_det
+        clipped = tf.clip_by_value(x, 0.0, 1.0)
+        return clipped, OUT_OF_RANGE_NATS * tf.reduce_sum(tf.abs(x - clipped), axis=-1)
+
+
+class FrozenTabularVae(FrozenVariational):
+    """The VAE on rows as it is exported: inputs in raw units.
+
+    Args:
+      networks: encoder, decoder and prior.
+      observation: what they see of raw rows.
+      num_samples: importance samples behind log_prob.
+    """
+
+    def __init__(
+        self,
+        networks: VariationalNetworks,
+        observation: Observation,
+        num_samples: int = NUM_SCORE_SAMPLES,
+    ):
+        super().__init__(networks, num_samples, name="frozen_tabular_vae")
+        self._observation = observation
+
+    def _observe(self, inputs, seed):
+        del seed
+        return self._observation(inputs)
+
+    def _raw(self, x):
+        return self._observation.preprocessing.inverse(x)
+
+
+class TabularVaeLearner(VariationalLearner):
+    """Trains a VAE on the rows of a table.
+
+    Args:
+      config: the VAE's configuration.
+      preprocessing: fitted on training rows.
+      num_columns: d.
+      seed: of the initial weights.
+    """
+
+    def __init__(
+        self, config: TabularVaeConfig, preprocessing: Preprocessing, num_columns: int, seed: int
+    ):
+        networks = TabularVaeNetworks(config, num_columns, seed)
+        super().__init__(config, networks, config.train_samples, name="tabular_vae_learner")
+        self._config = config
+        self._num_columns = num_columns
+        self._observation = Observation(preprocessing, config.likelihood)
+
+    def _observe(self, inputs, seed):
+        del seed
+        return self._observation(inputs)
+
+    def validate(self, examples, seed):
+        """log_prob is the bound that scores have: of raw rows, comparable between settings."""
+        scores = scores_of_weights(*self._weights(examples.inputs, seed, NUM_SCORE_SAMPLES))
+        return {name: tf.reduce_mean(values) for name, values in scores.items()}
+
+    def freeze(self):
+        return FrozenTabularVae(self.networks, self._observation).frozen()
+
+
+def build_tabular_vae(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:
+    """A VAE for table rows, preprocessing fitted on `data.train`; UserError for other inputs."""
+    shape = data.input_spec.shape
+    if len(shape) != 1:
+        raise UserError("--dataset", "rows of a table [features]", f"inputs of shape {list(shape)}")
+    preprocessing = PREPROCESSINGS[config.preprocessing](data.train)
+    return TabularVaeLearner(config, preprocessing, shape[0], seed)
+
+
+FAMILY = Family(
+    TabularVaeConfig,
+    build_tabular_vae,
+    "variational autoencoder for table rows",
+    takes=(ROWS,),
+)
