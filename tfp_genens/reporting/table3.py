@@ -40,8 +40,8 @@ RULE_HERE = (
     "The rule is Table 2's. It was written before any model was trained on this table; how it is "
     "carried over was written before this table's experiments were run, simple methods having "
     "been tried on two splits. For AUROC read the metric in question. Of FPR@95%TPR lower is "
-    "better: what is judged is 100 minus it, the share of normal rows that pass. The interval is "
-    "the one over splits. The first verdict that applies is given:"
+    "better: what is judged is 100 minus it, the share of normal rows that pass. For its "
+    "interval over ensembles read the one over splits. The first verdict that applies is given:"
 )
 ABOUT = (
     "Numbers are percent, fraud being the positive class: means over splits of the table, each "
