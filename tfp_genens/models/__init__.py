@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfp_genens.learner import Family
-from tfp_genens.models import classifier, glow, tabular_vae, vae, vib, wgan
+from tfp_genens.models import classifier, fraud_classifier, glow, tabular_vae, vae, vib, wgan
 from tfp_genens.models.classical import (
     isolation_forest,
     knn,
@@ -20,6 +20,7 @@ FAMILIES: dict[str, Family] = {
     "glow": glow.FAMILY,
     "classifier": classifier.FAMILY,
     "vib": vib.FAMILY,
+    "fraud_classifier": fraud_classifier.FAMILY,
     "isolation_forest": isolation_forest.FAMILY,
     "mahalanobis": mahalanobis.FAMILY,
     "knn": knn.FAMILY,

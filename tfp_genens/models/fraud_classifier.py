@@ -1,0 +1,197 @@
+"""A binary classifier of table rows that has seen outliers: the Classifier of the paper's Table 3.
+
+Two hidden layers of 512 ReLUs with dropout, weighted sigmoid cross-entropy and RMSProp, as section
+4.2 says. It does not state the share dropped, the batch size or how long to train; those are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers as tfkl
+
+from tfp_genens.config import ModelConfig, option
+from tfp_genens.data import TrainingData
+from tfp_genens.errors import UserError
+from tfp_genens.learner import ROWS, Batches, Family, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models import supervised
+from tfp_genens.models.tables import Preprocessing, fit_standard
+from tfp_genens.seeds import derive_int
+from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class FraudClassifierConfig(ModelConfig):
+    """Flags of `--model=fraud_classifier`; defaults: the paper's, section 4.2, where it has any."""
+
+    train_steps: int = option(5000, "training steps", minimum=1)
+    batch_size: int = option(512, "rows a training step", minimum=1)
+    learning_rate: float = option(1e-5, "learning rate of RMSProp (paper, section 4.2)", above=0)
+    hidden_units: int = option(512, "units of each of the two hidden layers", minimum=1)
+    dropout: float = option(
+        0.5, "share of each hidden layer dropped in a training step", minimum=0, maximum=0.99
+    )
+    positive_weight: float = option(
+        580.0, "weight of an outlying row's loss (paper, section 4.2)", above=0
+    )
+
+
+class FraudNetworks(tf.Module):
+    """Raw rows to logits of being an outlier.
+
+    Args:
+      config: the classifier's configuration.
+      preprocessing: fitted on training rows; its far outside is finite, and so are the logits.
+      num_features: of a row.
+      precision: of the hidden layers.
+      seed: of the initial weights.
+    """
+
+    def __init__(
+        self,
+        config: FraudClassifierConfig,
+        preprocessing: Preprocessing,
+        num_features: int,
+        precision: str,
+        seed: int,
+    ):
+        super().__init__(name="fraud_classifier")
+        self._dropout = config.dropout
+        self._preprocessing = preprocessing
+        policy = tf_keras.mixed_precision.Policy(precision)
+        self.hidden = [
+            tfkl.Dense(
+                config.hidden_units,
+                activation="relu",
+                kernel_initializer=_initializer(seed, i),
+                dtype=policy,
+            )
+            for i in range(2)
+        ]
+        self.output = tfkl.Dense(1, kernel_initializer=_initializer(seed, 2), dtype="float32")
+        self.logits(tf.zeros([1, num_features]))
+
+    def logits(self, rows: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Raw rows [batch, num_features] -> float32 [batch]; without a seed nothing is dropped."""
+        standardised, _ = self._preprocessing.forward(rows)
+        x = tf.cast(standardised, tf.float32)
+        seeds = [None, None] if dropout_seed is None else tf.unstack(tf.random.split(dropout_seed))
+        for layer, seed in zip(self.hidden, seeds, strict=True):
+            x = supervised.dropped_out(layer(x), self._dropout, seed)
+        return self.output(tf.cast(x, tf.float32))[:, 0]
+
+
+def _initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
+    return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
+
+
+def is_outlying(labels: tf.Tensor) -> tf.Tensor:
+    """Label 0 is normal, any other outlying: float32 0 or 1 [batch]."""
+    return tf.cast(labels > 0, tf.float32)
+
+
+def weighted_cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, positive_weight: float
+) -> tf.Tensor:
+    """Mean over rows of the sigmoid cross-entropy, nats, an outlying row's times the weight."""
+    return tf.reduce_mean(
+        tf.nn.weighted_cross_entropy_with_logits(is_outlying(labels), logits, positive_weight)
+    )
+
+
+class FrozenFraudClassifier(tf.Module):
+    """The classifier as it is exported: logits of raw rows. They are deterministic."""
+
+    def __init__(self, networks: FraudNetworks):
+        super().__init__(name="frozen_fraud_classifier")
+        self.networks = networks
+
+    @tf.function
+    def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The logit of being an outlier, of a world in which outliers weigh `positive_weight`."""
+        return {"fraud": self.networks.logits(inputs)}
+
+
+OUTPUTS = {"fraud": OutputSpec("logits", LOWER_IS_NORMAL)}
+
+
+class FraudClassifierLearner(Learner):
+    """Trains by weighted sigmoid cross-entropy with RMSProp.
+
+    Args:
+      config: the classifier's configuration.
+      data: rows with labels: 0 is normal, any other outlying. The statistics that standardise
+        features are those of its training rows.
+      seed: of the initial weights.
+
+    Raises:
+      UserError: the inputs are no rows, or not both normal and outlying ones.
+    """
+
+    def __init__(self, config: FraudClassifierConfig, data: TrainingData, seed: int):
+        super().__init__(name="fraud_classifier_learner")
+        shape = data.input_spec.shape
+        if len(shape) != 1:
+            raise UserError("--dataset", "rows of a table", f"inputs of shape {list(shape)}")
+        labels, held_out_labels = supervised.labels_of(data)
+        if not (labels == 0).any():
+            raise UserError("--dataset", "normal rows too, labelled 0", "none among those to train")
+        self._config = config
+        self._preprocessing, self._num_features = fit_standard(data.train), shape[0]
+        self._held_out_outliers = data.validation[held_out_labels > 0]
+        self.networks = FraudNetworks(
+            config, self._preprocessing, self._num_features, config.precision, seed
+        )
+        self.optimizer = tf_keras.optimizers.legacy.RMSprop(config.learning_rate)
+        self.optimizer._create_all_weights(self.networks.trainable_variables)
+
+    def state_variables(self):
+        return [*self.networks.variables, *self.optimizer.variables()]
+
+    def phases(self):
+        return [Phase("train", self._config.train_steps, ("loss",), self._train_step)]
+
+    def _train_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        rows, labels = batches(step)
+        variables = self.networks.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.networks.logits(rows, dropout_seed=seed)
+            loss = weighted_cross_entropy(labels, logits, self._config.positive_weight)
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss}
+
+    def validate(self, examples, seed):
+        logits = self.networks.logits(examples.inputs)
+        values = {
+            "loss": weighted_cross_entropy(examples.labels, logits, self._config.positive_weight)
+        }
+        # Of all that were held out: among a few hundred rows there may be none.
+        if len(self._held_out_outliers):
+            flagged = self.networks.logits(self._held_out_outliers) > 0.0
+            values["true_positive_rate"] = tf.reduce_mean(tf.cast(flagged, tf.float32))
+        return values
+
+    def freeze(self):
+        networks = FraudNetworks(
+            self._config, self._preprocessing, self._num_features, "float32", seed=0
+        )
+        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
+            frozen.assign(trained)
+        module = FrozenFraudClassifier(networks)
+        return Frozen(
+            module,
+            {"serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS)},
+        )
+
+
+FAMILY = Family(
+    FraudClassifierConfig,
+    FraudClassifierLearner,
+    "binary classifier of table rows, trained with outliers",
+    takes=(ROWS,),
+)
