@@ -395,7 +395,8 @@ FAMILY = Family(
         "num_steps": 6,
         "width": 96,
         "batch_size": 32,
-        "train_steps": 4000,
+        "train_steps": 8000,
         "warmup_steps": 200,
+        "precision": "mixed_bfloat16",
     },
 )
