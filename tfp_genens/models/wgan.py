@@ -419,4 +419,15 @@ def build_wgan(config: WganConfig, data: TrainingData, seed: int) -> WganLearner
     return WganLearner(config, data.input_spec, seed)
 
 
-FAMILY = Family(WganConfig, build_wgan, "Wasserstein GAN whose critic is the detector")
+FAMILY = Family(
+    WganConfig,
+    build_wgan,
+    "Wasserstein GAN whose critic is the detector",
+    cpu_settings={
+        "train_steps": 800,
+        "batch_size": 32,
+        "learning_rate": 2e-4,
+        "long_critic_steps": 20,
+        "precision": "mixed_bfloat16",
+    },
+)
