@@ -395,8 +395,11 @@ FAMILY = Family(
         "num_steps": 6,
         "width": 96,
         "batch_size": 32,
-        "train_steps": 8000,
+        "train_steps": 6000,
         "warmup_steps": 200,
         "precision": "mixed_bfloat16",
+        "optimizer": "adam",
+        "coupling": "affine",
+        "learned_top": True,
     },
 )
