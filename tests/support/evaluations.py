@@ -140,7 +140,12 @@ def evaluation(
         "missing": [],
         "notes": [],
         "sets": entries,
-        "settings": {"run_dir": "runs/x", "num_examples": num_examples, "seed": 0},
+        "settings": {
+            "run_dir": "runs/x",
+            "num_examples": num_examples,
+            "num_bootstrap": 20,
+            "seed": 0,
+        },
         "manifests": [
             {
                 "member": m,

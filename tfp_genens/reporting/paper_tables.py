@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tfp_genens.reporting import beta_table, compare_table, erratum, member_table, table2, table3
+from tfp_genens.reporting import (
+    beta_table,
+    compare_table,
+    erratum,
+    member_table,
+    table2,
+    table3,
+    waic_table,
+)
 from tfp_genens.reporting.documents import TableDocument
 from tfp_genens.reporting.evaluation_files import Evaluation
 
@@ -15,4 +23,5 @@ TABLES: dict[str, Callable[[Sequence[Evaluation]], TableDocument]] = {
     "erratum": erratum.table,
     "beta": beta_table.table,
     "compare": compare_table.table,
+    "waic": waic_table.table,
 }
