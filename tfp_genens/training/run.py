@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import math
 import os
 import re
 import sys
@@ -28,7 +29,7 @@ from tfp_genens.files import (
     require_keys,
     write_json,
 )
-from tfp_genens.learner import Examples, Family, Learner
+from tfp_genens.learner import Examples, Family, Frozen, Learner
 from tfp_genens.scoring.member import Member, scoring_seed
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
@@ -271,12 +272,18 @@ def _freeze(
             "signatures": signatures,
             "calibration": calibration,
             "checks": checks,
+            "num_parameters": _num_trainable(frozen),
             "steps": result.steps,
             "wall_clock_secs": round(result.wall_secs, 2),
             "git_commit": sittings[-1]["git_commit"],
             "sittings": sittings,
         },
     )
+
+
+def _num_trainable(frozen: Frozen) -> int:
+    """Numbers that training in steps can change, as they are stored: masked weights count, too."""
+    return sum(math.prod(variable.shape) for variable in frozen.module.trainable_variables)
 
 
 def _validation_scores(
