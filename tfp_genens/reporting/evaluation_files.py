@@ -141,6 +141,13 @@ def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Ev
     )
 
 
+def training_paths(evaluation: Evaluation) -> dict[int, Path]:
+    """What training recorded, by member; members that left no metrics.csv have none."""
+    members = [manifest["member"] for manifest in evaluation.document["manifests"]]
+    paths = {member: results.training_path(evaluation.directory, member) for member in members}
+    return {member: path for member, path in paths.items() if path.exists()}
+
+
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tfp_genens.evaluation import results, tables
+from tfp_genens.evaluation import tables
 from tfp_genens.reporting import layout
-from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.reporting.evaluation_files import Evaluation, training_paths
 from tfp_genens.reporting.layout import IN_COLOR, OOD_STYLES, Page
 
 # Of metrics.csv, what is no term of a loss.
@@ -48,7 +48,7 @@ class Panel:
 
 def training(evaluation: Evaluation) -> Iterator[Page]:
     """The training curves of all members that left any."""
-    paths = _paths(evaluation)
+    paths = training_paths(evaluation)
     read = {member: pd.read_csv(path) for member, path in paths.items()}
     curves = {member: frame for member, frame in read.items() if len(frame)}
     if not curves:
@@ -66,13 +66,6 @@ def training(evaluation: Evaluation) -> Iterator[Page]:
     figure.legend(handles=_handles(curves, chosen), loc="outside lower center", ncols=6)
     caption = _caption(chosen, phases, _not_drawn(paths))
     yield Page("training", title, caption, figure)
-
-
-def _paths(evaluation: Evaluation) -> dict[int, Path]:
-    """The members' metrics.csv, by member, as `evaluation.pipeline` keeps them."""
-    members = [manifest["member"] for manifest in evaluation.document["manifests"]]
-    paths = {member: results.training_path(evaluation.directory, member) for member in members}
-    return {member: path for member, path in paths.items() if path.exists()}
 
 
 def _not_drawn(paths: Mapping[int, Path]) -> list[str]:
