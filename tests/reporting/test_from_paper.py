@@ -78,6 +78,14 @@ def test_bad_flags_are_one_line(tmp_path, run, flags, expected):
     assert expected in line
 
 
+def test_what_a_table_cannot_be_made_of_is_one_line(make_evaluation, tmp_path, run):
+    flags = (f"--evaluation_dir={make_evaluation()}", f"--output={tmp_path / 't'}")
+    code, _, err = run("--table=bits_per_dim", *flags)
+    (line,) = err.splitlines()
+    assert code == 2
+    assert "--evaluation_dir: expected evaluations of density models, with bits_per_dim" in line
+
+
 def test_unknown_names_list_what_there_is(tmp_path, run):
     _, _, err = run("--table=x", "--output=t", f"--evaluation_dir={tmp_path}")
     assert ", ".join(TABLES) in err

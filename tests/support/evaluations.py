@@ -21,7 +21,10 @@ OUTPUTS = {
         "rate": OutputSpec("nats", LOWER_IS_NORMAL),
     },
     "wgan": {"critic": OutputSpec("logits", HIGHER_IS_NORMAL)},
-    "glow": {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)},
+    "glow": {
+        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+        "bits_per_dim": OutputSpec("bits/dim", LOWER_IS_NORMAL),
+    },
     "classifier": {
         "max_softmax": OutputSpec("probability", HIGHER_IS_NORMAL),
         "odin": OutputSpec("probability", HIGHER_IS_NORMAL),
@@ -47,6 +50,7 @@ OWN_SETTINGS = {
     "fraud_classifier": {"positive_weight": 580.0},
     "mahalanobis": {},
 }
+DATASET_LABELS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "hflip": "HFlip"}
 LABELS = {
     "rate": "Rate",
     "log_prob": "log p(x)",
@@ -66,6 +70,7 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"], num_inputs=NUM_INPUT
     log_prob = shared + np.array(noise)
     values = {
         "log_prob": log_prob,
+        "bits_per_dim": 3.5 - 0.1 * log_prob,
         "rate": -0.1 * log_prob + 0.05 * np.array(noise),
         "critic": np.where(log_prob > -2, log_prob, 0.5 * log_prob),
         "odin": 0.1 + 1e-5 * log_prob,
@@ -132,7 +137,7 @@ def evaluation(
         "model": model,
         "members": len(members),
         "num_in": NUM_INPUTS,
-        "labels": {"datasets": {"mnist": "MNIST", "hflip": "HFlip"}, "scores": LABELS},
+        "labels": {"datasets": DATASET_LABELS, "scores": LABELS},
         "main_scores": list(
             paper.main_scores([*in_scores.member_scores, *in_scores.ensemble_scores], model)
         ),

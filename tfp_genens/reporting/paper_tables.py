@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tfp_genens.reporting import (
     beta_table,
+    bits_table,
     compare_table,
     erratum,
     member_table,
@@ -24,4 +25,5 @@ TABLES: dict[str, Callable[[Sequence[Evaluation]], TableDocument]] = {
     "beta": beta_table.table,
     "compare": compare_table.table,
     "waic": waic_table.table,
+    "bits_per_dim": bits_table.table,
 }
