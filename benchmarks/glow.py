@@ -2,6 +2,7 @@
 
     python benchmarks/glow.py
     python benchmarks/glow.py --torch_python=PATH    # a Python that has torch and normflows
+    python benchmarks/glow.py --xla                  # ours compiled by XLA, too
 
 The sides (glow_package.py, glow_tfb.py, glow_normflows.py) have the same L, K, width, batch and
 random images, in float32; ours also with couplings in bfloat16. Each is a process of its own, so
@@ -37,11 +38,12 @@ from tfp_genens.artifacts import git_commit
 from tfp_genens.files import write_json
 
 HERE = Path(__file__).parent
-SIDES = {
-    "package": ("glow_package.py", "float32"),
-    "package_bfloat16": ("glow_package.py", "bfloat16"),
-    "tfb": ("glow_tfb.py", "float32"),
-    "normflows": ("glow_normflows.py", "float32"),
+SIDES: dict[str, tuple[str, dict[str, Any]]] = {
+    "package": ("glow_package.py", {}),
+    "package_bfloat16": ("glow_package.py", {"precision": "bfloat16"}),
+    "package_xla": ("glow_package.py", {"jit_compile": True}),
+    "tfb": ("glow_tfb.py", {}),
+    "normflows": ("glow_normflows.py", {}),
 }
 TASKS = ("train", "log_prob", "sample")
 SETTINGS = ("side", "channels", "num_levels", "width", "batch_size", "num_threads")
@@ -55,8 +57,8 @@ class Side:
     """
 
     def __init__(self, name: str, python: str, num_steps: int, settings: dict[str, int]):
-        script, precision = SIDES[name]
-        options = {**settings, "num_steps": num_steps, "precision": precision}
+        script, own = SIDES[name]
+        options = {**settings, "num_steps": num_steps, **own}
         self.name = name
         self._process = subprocess.Popen(
             [python, str(HERE / script), json.dumps(options)],
@@ -130,12 +132,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--first_steps", type=int, nargs="*", default=[4, 8, 16, 32], help="K")
     parser.add_argument("--num_threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--xla", action="store_true", help="ours compiled by XLA as well")
     parser.add_argument("--torch_python", help="a Python with torch and normflows; none: left out")
     parser.add_argument("--output", help="JSON file to write")
     args = parser.parse_args(argv)
     settings = {name: getattr(args, name) for name in SETTINGS}
     pythons = dict.fromkeys(SIDES, sys.executable)
-    names = [name for name in SIDES if name != "normflows" or args.torch_python]
+    asked = {"normflows": args.torch_python, "package_xla": args.xla}
+    names = [name for name in SIDES if asked.get(name, True)]
     if args.torch_python:
         pythons["normflows"] = args.torch_python
 

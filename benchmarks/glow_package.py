@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from glow_side import random_images, serve, settings
 
 from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
@@ -20,7 +22,8 @@ configure_tensorflow(CONFIG["num_threads"])
 
 def build():
     images = tf.constant(random_images(CONFIG))
-    bfloat16 = CONFIG["precision"] == "bfloat16"
+    bfloat16 = CONFIG.get("precision") == "bfloat16"
+    compiled = partial(tf.function, jit_compile=CONFIG.get("jit_compile"))
     flow = Glow(
         images.shape[1:],
         num_levels=CONFIG["num_levels"],
@@ -37,7 +40,7 @@ def build():
     optimizer = tf_keras.optimizers.legacy.Adamax(1e-3)
     optimizer._create_all_weights(flow.trainable_variables)
 
-    @tf.function
+    @compiled
     def train():
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(density.bits_per_dim(density.log_prob(x, noise)))
@@ -46,8 +49,8 @@ def build():
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
-    log_prob = tf.function(lambda: density.log_prob(x, noise))
-    sample = tf.function(lambda: density.sample(CONFIG["batch_size"], tf.constant([1, 2])))
+    log_prob = compiled(lambda: density.log_prob(x, noise))
+    sample = compiled(lambda: density.sample(CONFIG["batch_size"], tf.constant([1, 2])))
 
     side, width = CONFIG["side"] // 2, CONFIG["width"]
     hidden = tf.random.stateless_normal([CONFIG["batch_size"], side, side, width], [3, 4])
