@@ -4,6 +4,9 @@ Each is fed every kind of inputs that its row says it takes, and refuses the oth
 """
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,6 +118,37 @@ def member(learner, kind, tmp_path_factory):
     return Member(directory, {"signatures": signatures, "member": 0})
 
 
+SERVER = """
+import json, sys
+for name in ("tfp_genens", "tensorflow_probability", "tf_keras"):
+    sys.modules[name] = None  # any import of it raises ImportError
+import numpy as np
+import tensorflow as tf
+
+for line in sys.stdin:
+    directory, inputs, seed = json.loads(line)
+    signature = tf.saved_model.load(directory).signatures["serving_default"]
+    arguments = {"inputs": tf.constant(np.load(inputs), tf.float32), "seed": tf.constant(seed)}
+    taken = {name: arguments[name] for name in signature.structured_input_signature[1]}
+    print(json.dumps({k: v.numpy().tolist() for k, v in signature(**taken).items()}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def tensorflow_alone():
+    """(SavedModel, file of inputs) -> its scores, by a process that can import nothing of ours."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SERVER], **pipes) as server:
+
+        def score(directory, inputs):
+            print(json.dumps([str(directory), str(inputs), SEED.tolist()]), file=server.stdin)
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        yield score
+        server.stdin.close()
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_only_kinds_of_inputs_that_a_family_takes_are_accepted(name):
     family = FAMILIES[name]
@@ -167,6 +201,13 @@ def test_scores_repeat_and_do_not_depend_on_the_batch(member, kind):
             np.testing.assert_allclose(
                 values, whole[name][first : first + size], rtol=2e-5, atol=2e-5
             )
+
+
+def test_a_member_scores_with_tensorflow_alone(member, kind, tensorflow_alone, tmp_path):
+    np.save(tmp_path / "inputs.npy", kind.inputs)
+    served = tensorflow_alone(member.directory / artifacts.SAVED_MODEL, tmp_path / "inputs.npy")
+    for name, values in member.score(kind.inputs, SEED).items():
+        np.testing.assert_allclose(served[name], values, rtol=2e-5, atol=2e-5)
 
 
 def test_scores_of_extreme_inputs_are_finite(member, kind):

@@ -47,6 +47,9 @@ class Phase:
         inside a tf.function; updates the learner's variables.
       validation: those of the learner's validation scalars that tell something in this phase;
         None: all.
+      validate_every: steps between validations, a multiple of training.loop.LOG_EVERY; the phase's
+        last step is validated in any case.
+      pace_from: steps of the phase before which the time a step takes says nothing of the others.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Phase:
     metrics: tuple[str, ...]
     step: Callable[[tf.Tensor, tf.Tensor, Batches], Mapping[str, tf.Tensor]]
     validation: tuple[str, ...] | None = None
+    validate_every: int = 500
+    pace_from: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -307,6 +307,14 @@ class TestFrozen:
         assert score.numpy().tolist() == [lowest]
         score = module.log_prob(tf.fill([1, 8, 8, 3], math.nan), SEED)["log_prob"]
         assert np.isnan(score).all()
+        gradient = module.log_prob_gradient(tf.fill([1, 8, 8, 3], 255.0), SEED)["gradient"]
+        assert not gradient.numpy().any(), "nothing is uphill of the lowest score"
+
+    def test_nothing_is_frozen_before_its_actnorms_are_initialised(self, data):
+        learner = GlowLearner(small_config(), data, 0)
+        learner.density.flow.levels[0].initialized.assign(False)
+        with pytest.raises(ValueError, match="must be initialised with data"):
+            learner.freeze()
 
     def test_variance_over_members_of_the_lowest_scores_is_finite(self):
         low = float(np.finfo(np.float32).min)

@@ -5,7 +5,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.special import log_expit
 
+from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.learner import Examples
 from tfp_genens.models.wgan import (
@@ -251,3 +254,38 @@ def test_the_gradient_of_the_critic_is_that_of_finite_differences(images):
 def test_other_inputs_than_images_are_refused():
     with pytest.raises(UserError, match="divide by 4"):
         WganLearner(WganConfig(), InputSpec((7, 8, 1), "uint8", (0.0, 255.0), "x / 255"), seed=0)
+
+
+class TestChecks:
+    """Of the exported D, which a stand-in plays: what it says of held-out images, then samples."""
+
+    def found(self, images, of_images, of_samples):
+        answers = iter([np.asarray(of_images, float), np.asarray(of_samples, float)])
+        seen = []
+
+        class Member:
+            def score(self, inputs, seed, outputs):
+                seen.append(inputs)
+                return {"critic": next(answers)}
+
+        data = TrainingData("test", images, images, tuple(map(str, range(50))), SPEC, "")
+        learner = small_learner()
+        return learner, seen, learner.checks(Member(), data, np.array([1, 2], np.int32))
+
+    def test_a_d_that_tells_all_apart_is_not_warned_of(self, images):
+        learner, (real, fake), found = self.found(images, [4.0] * 50, [-3.0] * 50)
+        np.testing.assert_array_equal(real, images)
+        assert found["accuracy"] == 1.0
+        expected = -(log_expit(4.0) + log_expit(3.0)) / 2
+        assert found["cross_entropy"] == pytest.approx(expected)
+        assert found["warnings"] == []
+        samples = learner.networks.generate(50, tf.constant([1, 2])).numpy()
+        np.testing.assert_allclose(fake, 255.0 * samples, rtol=1e-6)
+        x, y = images.reshape(50, -1) / 255.0, samples.reshape(50, -1)
+        distance = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
+        assert found["energy_distance"] == pytest.approx(distance, rel=1e-3)
+
+    def test_a_d_that_takes_samples_for_data_is(self, images):
+        _, _, found = self.found(images, [1.0] * 50, [1.0] * 25 + [-1.0] * 25)
+        assert found["accuracy"] == 0.75
+        assert "only 75 %" in found["warnings"][0]

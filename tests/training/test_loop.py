@@ -14,8 +14,9 @@ from tfp_genens.training.signals import Stopped, StopRequest
 class Counter(Learner):
     """Adds what it sees to a variable; the second phase multiplies."""
 
-    def __init__(self, first=60, second=45, nan_at=None):
+    def __init__(self, first=60, second=45, nan_at=None, **of_the_first_phase):
         super().__init__()
+        self._of_the_first_phase = of_the_first_phase
         self.total = tf.Variable(0.0, dtype=tf.float64)
         self.factor = tf.Variable(1.0, dtype=tf.float64)
         self._steps = (first, second)
@@ -23,7 +24,7 @@ class Counter(Learner):
 
     def phases(self):
         return [
-            Phase("add", self._steps[0], ("loss",), self._add),
+            Phase("add", self._steps[0], ("loss",), self._add, **self._of_the_first_phase),
             Phase("multiply", self._steps[1], ("loss", "factor"), self._multiply),
         ]
 
@@ -91,7 +92,13 @@ def test_phases_run_in_order_with_their_own_steps(finished):
     ]
     assert float(rows[0]["loss"]) == pytest.approx(np.arange(50).mean())
     assert float(rows[2]["loss"]) == pytest.approx(np.arange(40).mean())
-    assert rows[-1]["validation_mean"] == "1.0"
+    assert [r["validation_mean"] for r in rows] == ["", "1.0", "", "1.0"], "a phase's last step"
+
+
+def test_a_phase_says_how_often_it_is_validated(tmp_path):
+    make_loop(Counter(first=160, validate_every=100), tmp_path).run(StopRequest(), lambda _: None)
+    validated = [int(r["step"]) for r in read_metrics(tmp_path) if r["validation_mean"]]
+    assert validated == [100, 160, 205]
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 3])
@@ -142,6 +149,14 @@ def test_pace_is_told_once(tmp_path):
     make_loop(Counter(), tmp_path).run(StopRequest(), told.append)
     assert len(told) == 1
     assert told[0] >= 0
+
+
+def test_pace_is_not_taken_from_steps_that_are_like_no_others(tmp_path):
+    told = []
+    loop = make_loop(Counter(pace_from=58), tmp_path)
+    loop.run(StopRequest(), lambda secs: told.append(int(loop._state.step)))
+    assert told
+    assert told[0] > 58
 
 
 def test_a_half_written_metrics_row_is_dropped(finished, tmp_path, stop_after):

@@ -30,6 +30,9 @@ _COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
     (None, "fraud"): ("Classifier",),
 }
 
+# What the columns of likelihoods are of hangs on the training set, see "likelihood_models".
+_LIKELIHOOD_COLUMNS = ("log p", "Single IWAE", "WAIC")
+
 # Scores without a column of the paper's that are shown beside one that has it.
 _BESIDE = {"odin": ("max_softmax",)}
 
@@ -76,8 +79,15 @@ def columns(score: str, model: str) -> tuple[str, ...]:
 def value(
     train_dataset: str, ood_dataset: str, score: str, model: str, metric: str = "auroc"
 ) -> float | None:
-    """The paper's number in percent for one of our rows, or None where it has none."""
+    """The paper's number in percent for one of our rows, or None where it has none.
+
+    None, too, for likelihoods of another model than the paper's on that training set: its log p(x)
+    of MNIST is a VAE's, of CIFAR-10 a GLOW's.
+    """
+    likelihood_model = _document()["likelihood_models"].get(name_of(train_dataset))
     for column in columns(score, model):
+        if column in _LIKELIHOOD_COLUMNS and model != likelihood_model:
+            continue
         found = results().get((name_of(train_dataset), ood_dataset, column), {}).get(metric)
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""Figure 1 (right) of the paper, with our sets: what one likelihood and what WAIC tells apart."""
+"""Figure 1 of the paper, with our sets: what one likelihood and what WAIC tells apart."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     return Page(
         "figure_1",
         title,
-        "After the paper's Figure 1 (right), whose models are GLOWs trained on CIFAR-10. Left: "
+        "After the paper's Figure 1, whose models are GLOWs trained on CIFAR-10. Left: "
         f"log p(x) by member {MEMBER} alone; right: WAIC of all members. The axis spans the "
         f"central 99 % of in-distribution scores, and at most {WIDEN:.0f} times that beyond; what "
         "lies outside is counted in the legend and not drawn. AUROC in percent, "

@@ -105,8 +105,8 @@ class Panel:
 
     @property
     def is_in_paper(self) -> bool:
-        """Whether the paper has columns for this model."""
-        return any(paper.columns(score, self.model) for score in self.scores)
+        """Whether the paper has numbers of this model on this training set."""
+        return any(cell.theirs is not None for cell in self.cells)
 
     @property
     def train_dataset(self) -> str:

@@ -22,7 +22,6 @@ from tfp_genens.training.records import EventsWriter, MetricsFile
 from tfp_genens.training.signals import Stopped, StopRequest
 
 LOG_EVERY = 50
-VALIDATE_EVERY = 500
 CALL_SECS = 1.0  # aimed at, a call of the compiled loop: how long a signal may have to wait
 NUM_IMAGES = 16
 
@@ -142,9 +141,11 @@ class TrainingLoop:
                 self._state.wall_secs.assign_add(now - counted_at)
                 counted_at = now
                 bar.update(count)
-                pace.update(count, secs, self._num_steps - step)
+                if step - first > phase.pace_from:
+                    pace.update(count, secs, self._num_steps - step)
                 if step == stop_at:
-                    self._record(phase, step, sums, metrics, events, bar)
+                    is_validated = step % phase.validate_every == 0 or step == end
+                    self._record(phase, step, is_validated, sums, metrics, events, bar)
                     sums = _Sums(phase.metrics)
                 due = time.monotonic() - saved_at >= self._checkpoint_secs
                 if due or stop.signum is not None or step == self._num_steps:
@@ -211,10 +212,10 @@ class TrainingLoop:
     def _validate(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(self._learner.validate(self._validation, seed))
 
-    def _record(self, phase, step, sums, metrics, events, bar) -> None:
+    def _record(self, phase, step, is_validated, sums, metrics, events, bar) -> None:
         values = sums.means()
         row = dict(values)
-        if step % VALIDATE_EVERY == 0 or step == self._num_steps:
+        if is_validated:
             seed = tf.random.experimental.stateless_fold_in(self._seed, -step - 1)
             validation = self._validate(seed)
             shown = validation if phase.validation is None else phase.validation
