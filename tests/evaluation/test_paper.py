@@ -110,6 +110,13 @@ def test_scores_map_to_columns(score, model, expected):
     assert paper.value("mnist", "fashion_mnist", score, model) == expected
 
 
+def test_likelihoods_are_of_the_papers_model_on_each_training_set():
+    for score, expected in (("log_prob", 7.5), ("waic", 100.0)):
+        assert paper.value("cifar10", "svhn", score, "glow") == expected
+        assert paper.value("cifar10", "svhn", score, "vae") is None
+        assert paper.value("mnist", "omniglot", score, "glow") is None
+
+
 def test_clipped_adversarial_has_no_number():
     assert paper.value("mnist", "adversarial_unclipped", "log_prob", "vae") == 0.0
     assert paper.value("mnist", "adversarial_clipped", "log_prob", "vae") is None
@@ -117,7 +124,8 @@ def test_clipped_adversarial_has_no_number():
 
 
 def test_table_3_metrics():
-    assert paper.value("credit_fraud", "fraud", "log_prob", "vae", "fpr_at_95_tpr") == 15.7
+    model, metric = "tabular_vae", "fpr_at_95_tpr"
+    assert paper.value("credit_fraud", "fraud", "log_prob", model, metric) == 15.7
 
 
 def test_main_scores_follow_the_papers_columns():

@@ -218,9 +218,12 @@ def test_only_a_further_configuration_of_a_model_goes_without_verdicts():
 
 
 def test_columns_of_one_name_say_of_which_model_they_are():
-    overview = table2.table([evaluation(), evaluation(model="glow")]).sections[0]
+    found = table2.table([evaluation(), evaluation(model="glow")])
     labels = ("Rate", "log p(x), vae", "log p(x), glow", "WAIC, vae", "WAIC, glow")
-    assert overview.header[1::3] == labels
+    header = [name for name in found.sections[0].header[1:] if name not in ("paper", "")]
+    assert tuple(header) == labels
+    # On MNIST the paper's likelihoods are a VAE's: a GLOW's stand without its numbers.
+    assert {row["paper_auroc"] for row in found.records if row["model"] == "glow"} == {None}
 
 
 def test_training_sets_follow_one_another():

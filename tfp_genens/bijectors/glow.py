@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 import tensorflow as tf
@@ -196,7 +195,10 @@ def _of_shape(x: tf.Tensor, event_shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def _checked_fractions(fractions: float | Sequence[float], num_splits: int) -> list[float]:
-    values = [fractions] * num_splits if isinstance(fractions, Real) else list(fractions)
+    if isinstance(fractions, Sequence):
+        values = list(fractions)
+    else:
+        values = [float(fractions)] * num_splits
     if len(values) != num_splits:
         raise ValueError(
             f"`split_fractions` must be one number or {num_splits}; got {len(values)}."
