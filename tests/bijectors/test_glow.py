@@ -201,6 +201,7 @@ def test_coupling_scale_is_bounded(images):
         ({"num_levels": 0}, "`num_levels` must be positive; got 0"),
         ({"split_fractions": 0.3}, "`split_fractions` must leave a whole number of 12 channels"),
         ({"split_fractions": 1.0}, "`split_fractions` must leave a whole number"),
+        ({"split_fractions": 1}, "`split_fractions` must leave a whole number"),
         ({"split_fractions": [0.5, 0.5]}, "`split_fractions` must be one number or 1; got 2"),
     ],
 )
