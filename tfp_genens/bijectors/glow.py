@@ -195,10 +195,8 @@ def _of_shape(x: tf.Tensor, event_shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def _checked_fractions(fractions: float | Sequence[float], num_splits: int) -> list[float]:
-    if isinstance(fractions, Sequence):
-        values = list(fractions)
-    else:
-        values = [float(fractions)] * num_splits
+    each = fractions if isinstance(fractions, Sequence) else [float(fractions)] * num_splits
+    values = list(each)
     if len(values) != num_splits:
         raise ValueError(
             f"`split_fractions` must be one number or {num_splits}; got {len(values)}."

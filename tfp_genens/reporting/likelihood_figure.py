@@ -29,6 +29,7 @@ SHOWN_SETS = (
     "hflip",
     "vflip",
 )
+SHARE = 0.95  # of the scores of a set that the axis is for; WAIC has heavy tails
 WIDEN = 5.0  # how far the axis follows OoD scores, in widths of the in-distribution range
 MEMBER = 0
 DASH_DOT = (0, (6, 1.5, 1, 1.5))
@@ -56,9 +57,9 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         title,
         "After the paper's Figure 1, whose models are GLOWs trained on CIFAR-10. Left: "
         f"log p(x) by member {MEMBER} alone; right: WAIC of all members. The axis spans the "
-        f"central 99 % of in-distribution scores, and at most {WIDEN:.0f} times that beyond; what "
-        "lies outside is counted in the legend and not drawn. AUROC in percent, "
-        "out-of-distribution being the positive class. "
+        f"central {100 * SHARE:.0f} % of each set's scores, but beyond those in-distribution at "
+        f"most {WIDEN:.0f} times their width; what lies outside is counted in the legend and not "
+        "drawn. AUROC in percent, out-of-distribution being the positive class. "
         + " ".join(_sentence(evaluation) for evaluation in evaluations),
         drawing,
     )
@@ -99,7 +100,7 @@ def _panel(
             (f"{s.label}, AUROC {auroc(evaluation, s, score):.1f}", values)
             for s, values in zip(shown, ood_values, strict=True)
         ],
-        score_figures.robust_range(in_values, ood_values, WIDEN),
+        score_figures.robust_range(in_values, ood_values, WIDEN, SHARE),
         ood_styles=[styles[s.name] for s in shown],
     )
     is_member_score = score in evaluation.in_distribution.scores.member_scores

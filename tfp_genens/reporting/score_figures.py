@@ -32,19 +32,22 @@ NUM_BINS = 48
 
 
 def robust_range(
-    in_values: np.ndarray, ood_values: Sequence[np.ndarray], widen: float = 2.0
+    in_values: np.ndarray,
+    ood_values: Sequence[np.ndarray],
+    widen: float = 2.0,
+    share: float = 0.99,
 ) -> tuple[float, float]:
     """A range that shows the in-distribution scores well, however far the others lie.
 
-    The central 99 % of in-distribution scores, widened towards the OoD scores' central 99 % by at
-    most `widen` times its own width on either side.
+    The central `share` of in-distribution scores, widened towards that of the OoD scores by at most
+    `widen` times its own width on either side.
     """
 
     def central(values: np.ndarray) -> tuple[float, float]:
         finite = values[np.isfinite(values)]
         if not finite.size:
             return np.nan, np.nan
-        low, high = np.quantile(finite, [0.005, 0.995])
+        low, high = np.quantile(finite, [0.5 - share / 2, 0.5 + share / 2])
         return float(low), float(high)
 
     low, high = central(in_values)
