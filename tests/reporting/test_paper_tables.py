@@ -224,6 +224,7 @@ def test_columns_of_one_name_say_of_which_model_they_are():
     assert tuple(header) == labels
     # On MNIST the paper's likelihoods are a VAE's: a GLOW's stand without its numbers.
     assert {row["paper_auroc"] for row in found.records if row["model"] == "glow"} == {None}
+    assert found.text[-1].startswith("Columns of glow on MNIST are beyond the paper")
 
 
 def test_training_sets_follow_one_another():

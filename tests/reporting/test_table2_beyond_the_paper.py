@@ -39,7 +39,7 @@ def test_they_stand_after_the_papers_without_its_number(knn):
     assert by_set["omniglot"] == "-"  # of the paper's rows, the one that was not evaluated
     # What is judged stays as it is, and the text says what is not.
     assert found.text[: len(alone.text)] == alone.text
-    assert "Columns of knn are beyond the paper" in found.text[-1]
+    assert "Columns of knn on MNIST are beyond the paper" in found.text[-1]
 
 
 def test_its_own_section_has_no_columns_of_the_papers(knn):

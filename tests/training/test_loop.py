@@ -95,6 +95,11 @@ def test_phases_run_in_order_with_their_own_steps(finished):
     assert [r["validation_mean"] for r in rows] == ["", "1.0", "", "1.0"], "a phase's last step"
 
 
+def test_phases_are_validated_only_where_they_are_recorded(tmp_path):
+    with pytest.raises(ValueError, match="multiple of 50; got 75 in phase add"):
+        make_loop(Counter(validate_every=75), tmp_path)
+
+
 def test_a_phase_says_how_often_it_is_validated(tmp_path):
     make_loop(Counter(first=160, validate_every=100), tmp_path).run(StopRequest(), lambda _: None)
     validated = [int(r["step"]) for r in read_metrics(tmp_path) if r["validation_mean"]]

@@ -27,9 +27,6 @@ NUM_LEVELS_OF_GREY = 256
 NUM_INITIAL = 256
 """Training images that the actnorms are initialised from; the authors' code takes as many."""
 
-LOWEST = np.finfo(np.float64).min
-"""log_prob of finite inputs whose latent overflows."""
-
 _LOG_2PI = math.log(2.0 * math.pi)
 
 _LEGACY = tf_keras.optimizers.legacy  # they apply an update in one fused operation a variable
@@ -188,7 +185,8 @@ class FrozenGlow(tf.Module):
         bound = tf.reduce_logsumexp(log_probs, axis=0) - math.log(self._num_dequantizations)
         is_input_finite = tf.reduce_all(tf.math.is_finite(x), axis=[1, 2, 3])
         has_overflowed = is_input_finite & ~tf.math.is_finite(bound)
-        return tf.where(has_overflowed, LOWEST, bound - penalty)
+        lowest = tf.constant(tf.float64.min, tf.float64)
+        return tf.where(has_overflowed, lowest, bound - penalty)
 
     @tf.function
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -213,14 +211,15 @@ class FrozenGlow(tf.Module):
     def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """log_prob [batch], and its gradient with respect to the raw inputs.
 
-        The gradient is zero where log_prob is the lowest there is: no direction is better there.
+        The gradient of a finite input is zero where it overflows: no direction is better there.
         """
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             log_prob = self._log_prob(inputs, seed)
         gradient = tape.gradient(log_prob, inputs)
-        is_lowest = tf.equal(log_prob, LOWEST)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        gradient = tf.where(is_lowest, tf.zeros_like(gradient), gradient)
+        is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3], keepdims=True)
+        has_overflowed = is_input_finite & ~tf.math.is_finite(gradient)
+        gradient = tf.where(has_overflowed, tf.zeros_like(gradient), gradient)
         return {"log_prob": as_score(log_prob), "gradient": gradient}
 
     @tf.function

@@ -450,8 +450,8 @@ def _warnings_of(accuracy: float) -> list[str]:
     if accuracy >= MIN_ACCURACY:
         return []
     return [
-        f"D tells only {100 * accuracy:.0f} % of held-out images and samples apart: its loss was "
-        "at a peak when it was frozen, or fine-tuning ended too soon"
+        f"D tells only {100 * accuracy:.0f} % of held-out images and samples apart: samples are "
+        "good, its loss was at a peak when it was frozen, or fine-tuning ended too soon"
     ]
 
 

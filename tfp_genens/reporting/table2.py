@@ -177,8 +177,12 @@ def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
 
 def _beyond_the_paper(panels: Sequence[Panel]) -> tuple[str, ...]:
     """One sentence on the models that only we have, where there are any."""
-    models = dict.fromkeys(panel.model for panel in panels if not panel.is_in_paper)
-    return (BEYOND_THE_PAPER.format(", ".join(models)),) if models else ()
+    columns = dict.fromkeys(
+        f"{panel.model} on {results.dataset_label(panel.document, panel.train_dataset)}"
+        for panel in panels
+        if not panel.is_in_paper
+    )
+    return (BEYOND_THE_PAPER.format(", ".join(columns)),) if columns else ()
 
 
 def _cells(configuration: Configuration, *, is_judged: bool) -> list[Cell]:

@@ -80,6 +80,12 @@ class TrainingLoop:
         self._checkpoint_secs = checkpoint_secs
         self._label = label
         self._phases = list(learner.phases())
+        for phase in self._phases:
+            if phase.validate_every % LOG_EVERY:
+                raise ValueError(
+                    f"`validate_every` must be a multiple of {LOG_EVERY}; got "
+                    f"{phase.validate_every} in phase {phase.name}."
+                )
         self._num_steps = sum(phase.num_steps for phase in self._phases)
         self._state = _State(learner)
         self._manager = tf.train.CheckpointManager(
@@ -91,7 +97,8 @@ class TrainingLoop:
 
         Args:
           stop: looked at between calls of the compiled loop.
-          on_pace: called once, with the estimated seconds that remain.
+          on_pace: called once, with the estimated seconds that remain of the first phase that
+            takes a few calls.
 
         Raises:
           Stopped: a signal came; the state is saved.
@@ -142,7 +149,7 @@ class TrainingLoop:
                 counted_at = now
                 bar.update(count)
                 if step - first > phase.pace_from:
-                    pace.update(count, secs, self._num_steps - step)
+                    pace.update(count, secs, end - step)
                 if step == stop_at:
                     is_validated = step % phase.validate_every == 0 or step == end
                     self._record(phase, step, is_validated, sums, metrics, events, bar)
