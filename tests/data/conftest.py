@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -82,7 +82,8 @@ def needs_tfds():
 
     def check(name):
         directory = data_directory(None)
-        if not os.path.isdir(os.path.join(directory, name)):
+        # Not only its folder, which an attempt without the files leaves behind.
+        if not any(pathlib.Path(directory, name).rglob("dataset_info.json")):
             pytest.skip(f"the tfds set {name!r} is not laid out in {directory}")
 
     return check
