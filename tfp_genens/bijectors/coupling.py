@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import NamedTuple
 
@@ -165,14 +166,14 @@ class Coupling(ImageBijector):
         return CouplingNetwork(num_kept, num_outputs, width, **network_arguments)
 
     @staticmethod
+    @abc.abstractmethod
     def to_latent(moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What the network's outputs do to the other half, and float64 log-dets [batch]."""
-        raise NotImplementedError
 
     @staticmethod
+    @abc.abstractmethod
     def to_image(moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The inverse of `to_latent`, with its own log-determinant."""
-        raise NotImplementedError
 
     def _inverse_pass(self, y):
         return couple(self.to_latent, y, self.network.weights())
