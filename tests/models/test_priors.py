@@ -58,6 +58,16 @@ def test_mixture_equals_scipy():
     np.testing.assert_allclose(prior.log_prob(tf.constant(z)), expected, rtol=1e-5)
 
 
+def test_mixture_is_exact_to_1e_3_nats_at_its_smallest_scale():
+    prior = PRIORS["mixture"](2, 0)
+    prior.raw_scale.assign(np.full((100, 2), -50.0))
+    prior.loc.assign(np.random.default_rng(0).normal(size=(100, 2)) * 5)
+    loc = prior.loc.numpy()[:10].astype(np.float64)
+    z = loc + np.linspace(-3e-5, 3e-5, 10)[:, np.newaxis]
+    expected = scipy.stats.norm.logpdf(z, loc, 1e-5).sum(axis=-1) - np.log(100)
+    np.testing.assert_allclose(prior.log_prob(tf.constant(z)), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_far_codes_are_finite_and_ever_less_likely(name, factor):
