@@ -207,7 +207,7 @@ def test_few_steps_are_all_shown(tmp_path):
     assert "CSV" not in next(s for s in found.sections if s.heading == VALIDATION_SECTION).text[0]
 
 
-@pytest.mark.parametrize("text", ["step,phase,loss\n50,train,4.0\n", "step,loss\n"])
+@pytest.mark.parametrize("text", ["step,phase,loss\n50,train,4.0\n", "step,phase,loss\n"])
 def test_no_section_without_held_out_records(tmp_path, text):
     one = with_training(evaluation(), tmp_path, {})
     (tmp_path / "training/member_0.csv").write_text(text)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tfp_genens.errors import UserError
 from tfp_genens.reporting import evaluation_files, figures, training_figures
 from tfp_genens.reporting.layout import STYLE
 
@@ -163,6 +164,25 @@ def test_values_that_cannot_be_drawn_are_told(draw):
         "Not drawn, because they are not finite: 2 of validation elbo of member 1."
     )
     assert np.isfinite(panels(page)["elbo"].get_ylim()).all()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reason"),
+    [
+        ("", "No columns"),
+        ("step,loss\n50,3\n", "the columns step and phase must be there"),
+        ("step,phase,loss\n50,train,3.x\n", "could not convert string to float: '3.x'"),
+        ("step,phase,loss\n50,train,3,4\n60,train,1,2,3\n", "Error tokenizing data"),
+    ],
+)
+def test_a_damaged_file_is_named(make_evaluation, damaged, reason):
+    directory = make_evaluation(sets=("hflip",))
+    (directory / "training").mkdir()
+    (directory / "training/member_0.csv").write_text(damaged)
+    evaluation = evaluation_files.load(directory)
+    with pytest.raises(UserError, match=f"member_0.csv; got a damaged file: {reason}") as error:
+        list(training_figures.training(evaluation))
+    assert "\n" not in str(error.value)
 
 
 def test_more_members_than_colours_differ_in_their_lines(draw):

@@ -12,8 +12,8 @@ from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.reporting import labels
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT, require_scores
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import require_scores
 
 SCORES = ("rate", "log_prob", "distortion", "waic")
 NATS = ("rate", "distortion", "log_prob")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,8 @@ from tfp_genens.evaluation.repetition import LEVEL
 from tfp_genens.reporting import configurations, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import Evaluation, training_paths
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation, training_metrics
 from tfp_genens.reporting.judged import sentence
-from tfp_genens.reporting.requirements import ARGUMENT
 
 OUTPUT = "bits_per_dim"
 VALIDATION = f"validation_{OUTPUT}"  # column of metrics.csv
@@ -177,14 +175,14 @@ def _judged(evaluations: Sequence[Evaluation]) -> list[Judged]:
 def _members(evaluation: Evaluation, values: np.ndarray) -> tuple[Member, ...]:
     """With the bits/dim of all test inputs, float64 [num_members, num_inputs]."""
     names = configurations.member_names(evaluation)
-    paths = training_paths(evaluation)
+    recorded = training_metrics(evaluation)
     return tuple(
         Member(
             label=labels.member_name(evaluation, position),
             name=names[position],
             manifest=manifest,
             test=_estimate(values[position]),
-            validation=_validation(paths.get(manifest["member"])),
+            validation=_validation(recorded.get(manifest["member"])),
         )
         for position, manifest in enumerate(evaluation.document["manifests"])
     )
@@ -200,14 +198,11 @@ def _estimate(values: np.ndarray) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _validation(path: Path | None) -> dict[int, float]:
+def _validation(metrics: pd.DataFrame | None) -> dict[int, float]:
     """By step. An empty cell was not recorded; what is not finite was, and is kept."""
-    if path is None:
+    if metrics is None or VALIDATION not in metrics:
         return {}
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if VALIDATION not in frame:
-        return {}
-    recorded = frame[frame[VALIDATION] != ""]
+    recorded = metrics[metrics[VALIDATION] != ""]
     return {
         int(step): float(bits)
         for step, bits in zip(recorded["step"], recorded[VALIDATION], strict=True)

@@ -21,8 +21,7 @@ from tfp_genens.evaluation.repetition import Interval
 from tfp_genens.reporting import configurations, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 BASE = "base"
 ABOVE, BELOW, WITHIN = "above", "below", "within"

@@ -10,8 +10,7 @@ from typing import Any
 from tfp_genens.config import config_sha256
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
-from tfp_genens.reporting.evaluation_files import Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 INPUT_SETTINGS = ("in_distribution", "num_examples", "seed")
 """Settings of evaluate that decide which inputs are judged."""

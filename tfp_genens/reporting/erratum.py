@@ -9,8 +9,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import errata, paper, results, rows, tables
 from tfp_genens.evaluation.errata import Auroc, Preset
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 
 SCORES = ("log_prob", "waic")
 FLAGFILE = "flags/evaluate/vae_mnist+as_released.cfg"

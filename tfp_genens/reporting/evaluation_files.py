@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.files import read_json
 from tfp_genens.scoring.columns import ScoreFile, member_column, read_scores
 from tfp_genens.spec import OutputSpec
+
+ARGUMENT = "--evaluation_dir"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Evaluation:
         return first is not None and first.ndim == 4 and first.shape[-1] in (1, 3)
 
 
-def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Evaluation:
+def load(directory: str | os.PathLike, argument: str = ARGUMENT) -> Evaluation:
     """Reads an evaluation's output directory.
 
     Raises:
@@ -141,11 +144,33 @@ def load(directory: str | os.PathLike, argument: str = "--evaluation_dir") -> Ev
     )
 
 
-def training_paths(evaluation: Evaluation) -> dict[int, Path]:
-    """What training recorded, by member; members that left no metrics.csv have none."""
+def training_metrics(evaluation: Evaluation) -> dict[int, pd.DataFrame]:
+    """The metrics.csv of every member that left one: its cells as text, "" for what has no value.
+
+    Raises:
+      UserError: one is damaged.
+    """
     members = [manifest["member"] for manifest in evaluation.document["manifests"]]
     paths = {member: results.training_path(evaluation.directory, member) for member in members}
-    return {member: path for member, path in paths.items() if path.exists()}
+    return {member: _metrics(path) for member, path in paths.items() if path.exists()}
+
+
+def numbers(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The same with numbers: float64, NaN for what has no value; `phase` stays text."""
+    columns = metrics.columns.drop("phase")
+    return metrics.assign(**metrics[columns].replace("", "nan").astype(float))
+
+
+def _metrics(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if not {"step", "phase"} <= set(frame):
+            raise ValueError("the columns step and phase must be there")
+        numbers(frame)
+    except ValueError as e:
+        expected = f"what training recorded, in {path}"
+        raise UserError(ARGUMENT, expected, f"a damaged file: {e}".splitlines()[0]) from e
+    return frame
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -14,8 +14,8 @@ from tfp_genens.evaluation.member_curve import MAX_SUBSETS, Point
 from tfp_genens.reporting import configurations
 from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT, require_any_score
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import require_any_score
 from tfp_genens.scoring.combine import DECISION_SCORES, ENSEMBLE_SCORES
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4

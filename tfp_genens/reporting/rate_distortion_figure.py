@@ -13,11 +13,11 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.reporting import layout, score_figures
 from tfp_genens.reporting.counterparts import counterpart
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.image_figures import to_rgb
 from tfp_genens.reporting.labels import member_name, run_label
 from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, WIDTH, Page
-from tfp_genens.reporting.requirements import ARGUMENT, require_scores
+from tfp_genens.reporting.requirements import require_scores
 
 SCORES = ("rate", "distortion", "log_prob")
 EXAMPLES = ("first", "reconstructions")

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
-from tfp_genens.reporting.evaluation_files import Evaluation
-
-ARGUMENT = "--evaluation_dir"
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 
 def require_scores(evaluation: Evaluation, scores: Iterable[str]) -> None:

@@ -30,9 +30,8 @@ from tfp_genens.evaluation.repetition import Interval
 from tfp_genens.reporting import configurations, judged, labels
 from tfp_genens.reporting.configurations import Configuration, describe_members
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.judged import MARKS, NOT_EVALUATED, percent, sentence
-from tfp_genens.reporting.requirements import ARGUMENT
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
 INTERVALS = (

@@ -24,9 +24,8 @@ from tfp_genens.evaluation.repetition import Interval
 from tfp_genens.reporting import configurations, judged
 from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.judged import MARKS, percent, sentence
-from tfp_genens.reporting.requirements import ARGUMENT
 
 TRAINED_ON = {"credit_fraud": "normal", "credit_fraud_labelled": "normal and fraud"}
 """Training set, whatever the split -> the rows that a model of it has seen."""

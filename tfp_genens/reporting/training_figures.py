@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tfp_genens.evaluation import tables
 from tfp_genens.reporting import layout
-from tfp_genens.reporting.evaluation_files import Evaluation, training_paths
+from tfp_genens.reporting.evaluation_files import Evaluation, numbers, training_metrics
 from tfp_genens.reporting.layout import IN_COLOR, OOD_STYLES, Page
 
 # Of metrics.csv, what is no term of a loss.
@@ -48,9 +47,8 @@ class Panel:
 
 def training(evaluation: Evaluation) -> Iterator[Page]:
     """The training curves of all members that left any."""
-    paths = training_paths(evaluation)
-    read = {member: pd.read_csv(path) for member, path in paths.items()}
-    curves = {member: frame for member, frame in read.items() if len(frame)}
+    recorded = training_metrics(evaluation)
+    curves = {member: numbers(frame) for member, frame in recorded.items() if len(frame)}
     if not curves:
         return
     phases = _phases(curves)
@@ -64,15 +62,15 @@ def training(evaluation: Evaluation) -> Iterator[Page]:
         ax.set_xlabel("training step")
     # Below, because there may be ten members.
     figure.legend(handles=_handles(curves, chosen), loc="outside lower center", ncols=6)
-    caption = _caption(chosen, phases, _not_drawn(paths))
+    caption = _caption(chosen, phases, _not_drawn(recorded))
     yield Page("training", title, caption, figure)
 
 
-def _not_drawn(paths: Mapping[int, Path]) -> list[str]:
+def _not_drawn(recorded: Mapping[int, pd.DataFrame]) -> list[str]:
     """Values that were recorded and are not finite; an empty cell was not recorded."""
     found = []
-    for member, path in paths.items():
-        for column, values in pd.read_csv(path, dtype=str, keep_default_na=False).items():
+    for member, frame in recorded.items():
+        for column, values in frame.items():
             count = int(values.isin(["nan", "inf", "-inf"]).sum())
             if count:
                 found.append(f"{count} of {_words(str(column))} of member {member}")

@@ -15,8 +15,8 @@ from tfp_genens.evaluation.rows import make_rows, member_values
 from tfp_genens.evaluation.waic_parts import MEAN, UNDECIDED, VARIANCE
 from tfp_genens.reporting import configurations
 from tfp_genens.reporting.documents import Section, TableDocument
-from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.requirements import ARGUMENT, require_scores
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.reporting.requirements import require_scores
 from tfp_genens.scoring.columns import ScoreFile
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
