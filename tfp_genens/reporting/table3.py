@@ -26,6 +26,7 @@ from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.judged import MARKS, percent, sentence
+from tfp_genens.spec import DIRECTIONS
 
 TRAINED_ON = {"credit_fraud": "normal", "credit_fraud_labelled": "normal and fraud"}
 """Training set, whatever the split -> the rows that a model of it has seen."""
@@ -34,6 +35,9 @@ FRAUD = "fraud"
 METRICS = {"fpr_at_95_tpr": "FPR@95%TPR", "auroc": "AUROC", "average_precision": "AP"}
 """Name -> heading, in the paper's order."""
 LOWER_IS_BETTER = ("fpr_at_95_tpr",)
+NORMAL = "normal"
+CLASS_MATTERS = ("fpr_at_95_tpr", "average_precision")
+"""Metrics that depend on which class is the positive one."""
 
 RULE_HERE = (
     "The rule is Table 2's. It was written before any model was trained on this table; how it is "
@@ -60,6 +64,14 @@ ABOUT = (
     "Seconds are the wall-clock time in which a split's members were trained or fitted, loading "
     "the table apart, on whatever machine that was: of one member for a single-model score, of "
     "all together for an ensemble score.",
+)
+NORMAL_POSITIVE = (
+    "The paper does not say which class is the positive one. Here it is fraud throughout, what is "
+    "looked for. In the authors' code it is the normal rows for likelihoods and WAIC: FPR@95%TPR "
+    "then is the share of frauds that pass where 95 % of the normal rows do, and average "
+    "precision is that of finding normal rows. AUROC is the same. Here are the same scores by "
+    "that reading, with verdicts of their own; whether the classifier's numbers in the paper are "
+    "of one reading or the other is not known."
 )
 READ_FIRST = (
     "The paper says that its test set has 492 frauds, which are all there are, and not which "
@@ -151,7 +163,8 @@ class Method:
       repeated: what the score is of.
       score: its name.
       column: what the paper calls it, or None.
-      numbers: by metric.
+      numbers: by metric, fraud being the positive class.
+      normal_positive: by those of CLASS_MATTERS, normal rows being the positive class.
       as_sampled: average precision at the test rows' own share of fraud, percent.
       num_in: normal test rows of the splits.
       num_out: frauds among the test rows of the splits.
@@ -162,6 +175,7 @@ class Method:
     score: str
     column: str | None
     numbers: Mapping[str, Number]
+    normal_positive: Mapping[str, Number]
     as_sampled: float
     num_in: tuple[int, ...]
     num_out: tuple[int, ...]
@@ -189,19 +203,27 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
         key=lambda m: order.index(m.column) if m.column and m.repeated.base is None else len(order)
     )
     found = [number.verdict for m in methods for number in m.numbers.values() if number.verdict]
+    swapped = [n.verdict for m in methods for n in m.normal_positive.values() if n.verdict]
     return TableDocument(
         title="Table 3: detecting card fraud",
         text=(
             RULE_HERE,
             *(f"{k}. {line}" for k, line in enumerate(verdicts.RULE, 1)),
             *ABOUT,
-            f"Numbers judged: {len(found)}. {sentence(judged.count(found))}",
+            f"Numbers judged: {len(found)}. {sentence(judged.count(found))} With normal rows as "
+            f"the positive class, FPR@95%TPR and AP alone: {judged.count(swapped)}",
         ),
         sections=(
             _overview(methods, repeated),
+            _normal_positive_section(methods),
             *(_metric_section(methods, metric) for metric in METRICS),
         ),
-        records=tuple(_record(method, metric) for method in methods for metric in METRICS),
+        records=tuple(
+            _record(method, metric, positive, number)
+            for method in methods
+            for positive, numbers in ((FRAUD, method.numbers), (NORMAL, method.normal_positive))
+            for metric, number in numbers.items()
+        ),
     )
 
 
@@ -247,9 +269,9 @@ def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
 def _method(repeated: Repeated, score: str) -> Method:
     draws = [_draws(split, score) for split in repeated.splits]
     document = repeated.document
-    numbers = {}
-    for metric in METRICS:
-        values = [[100.0 * draw[metric] for draw in of_split] for of_split in draws]
+
+    def number(positive: str, metric: str) -> Number:
+        values = [[100.0 * draw[positive][metric] for draw in of_split] for of_split in draws]
         splits = tuple(float(np.mean(of_split)) for of_split in values)
         ours = float(np.mean(splits))
         interval = repetition.of_repeated_draws(values)
@@ -257,14 +279,16 @@ def _method(repeated: Repeated, score: str) -> Method:
         verdict = ""
         if theirs is not None and repeated.base is None:
             verdict = _verdict(metric, ours, theirs, interval)
-        numbers[metric] = Number(ours, splits, interval, theirs, verdict)
+        return Number(ours, splits, interval, theirs, verdict)
+
     rows = [[e.row(FRAUD, score) for e in split.evaluations] for split in repeated.splits]
     as_sampled = [np.mean([row["average_precision"] for row in of_split]) for of_split in rows]
     return Method(
         repeated=repeated,
         score=score,
         column=_column(score, document["model"]),
-        numbers=numbers,
+        numbers={metric: number(FRAUD, metric) for metric in METRICS},
+        normal_positive={metric: number(NORMAL, metric) for metric in CLASS_MATTERS},
         as_sampled=float(np.mean(as_sampled)),
         num_in=tuple(of_split[0]["num_in"] for of_split in rows),
         num_out=tuple(of_split[0]["num_out"] for of_split in rows),
@@ -278,17 +302,22 @@ def _column(score: str, model: str) -> str | None:
     return next((column for column in paper.columns(score, model) if column in in_table), None)
 
 
-def _draws(split: Configuration, score: str) -> list[dict[str, float]]:
-    """Metrics as fractions: one draw a member, or an ensemble."""
-    return [
-        metrics.balanced_metrics(
-            evaluation.in_distribution.values(score, member),
-            _fraud(evaluation).values(score, member),
-            evaluation.spec(score).direction,
-        )
-        for evaluation in split.evaluations
-        for member in _members(evaluation, score)
-    ]
+def _draws(split: Configuration, score: str) -> list[dict[str, dict[str, float]]]:
+    """Positive class -> metrics as fractions: one draw a member, or an ensemble."""
+    draws = []
+    for evaluation in split.evaluations:
+        direction = evaluation.spec(score).direction
+        (other,) = set(DIRECTIONS) - {direction}
+        for member in _members(evaluation, score):
+            normal = evaluation.in_distribution.values(score, member)
+            fraud = _fraud(evaluation).values(score, member)
+            draws.append(
+                {
+                    FRAUD: metrics.balanced_metrics(normal, fraud, direction),
+                    NORMAL: metrics.balanced_metrics(fraud, normal, other),
+                }
+            )
+    return draws
 
 
 def _members(evaluation: Evaluation, score: str) -> Sequence[int | None]:
@@ -351,6 +380,28 @@ def _overview(methods: Sequence[Method], repeated: Sequence[Repeated]) -> Sectio
     )
 
 
+def _normal_positive_section(methods: Sequence[Method]) -> Section:
+    header = ["Method", "model"]
+    for metric in CLASS_MATTERS:
+        header += [METRICS[metric], "over splits", "paper", ""]
+    body = []
+    for method in methods:
+        line = [method.name, method.repeated.label]
+        for metric in CLASS_MATTERS:
+            number = method.normal_positive[metric]
+            line += [percent(number.ours), _over_splits(number)]
+            line += [percent(number.theirs), MARKS[number.verdict]]
+        body.append(tuple(line))
+    return Section(
+        "With normal rows as the positive class", (NORMAL_POSITIVE,), tuple(header), tuple(body)
+    )
+
+
+def _over_splits(number: Number) -> str:
+    interval = number.interval
+    return "-" if interval is None else tables.interval(interval.low, interval.high)
+
+
 def _best(methods: Sequence[Method]) -> tuple[str, ...]:
     """Which method that saw no fraud is the best, by each metric."""
     unaware = [m for m in methods if m.repeated.trained_on == TRAINED_ON["credit_fraud"]]
@@ -390,8 +441,7 @@ def _metric_section(methods: Sequence[Method], metric: str) -> Section:
     for method in methods:
         number = method.numbers[metric]
         line = [method.name, method.repeated.label, _test_rows(method), percent(number.ours)]
-        interval = number.interval
-        line += ["-" if interval is None else tables.interval(interval.low, interval.high)]
+        line += [_over_splits(number)]
         line += [f"{min(number.splits):.1f} to {max(number.splits):.1f}"]
         line += [percent(method.as_sampled)] if is_precision else []
         line += [percent(number.theirs), judged.difference(number.ours, number.theirs)]
@@ -409,10 +459,9 @@ def _test_rows(method: Method) -> str:
     return " + ".join(" to ".join(map(str, ends)) for ends in parts)
 
 
-def _record(method: Method, metric: str) -> dict[str, Any]:
-    number, repeated = method.numbers[metric], method.repeated
-    interval, theirs = number.interval, number.theirs
-    is_precision = metric == "average_precision"
+def _record(method: Method, metric: str, positive: str, number: Number) -> dict[str, Any]:
+    repeated, interval, theirs = method.repeated, number.interval, number.theirs
+    has_own_share = (metric, positive) == ("average_precision", FRAUD)
     return {
         "method": method.name,
         "model": repeated.first.model,
@@ -421,6 +470,7 @@ def _record(method: Method, metric: str) -> dict[str, Any]:
         "trained_on": repeated.trained_on,
         "members": [evaluation.document["members"] for evaluation in repeated.evaluations],
         "metric": metric,
+        "positive": positive,
         "ours": number.ours,
         "splits_low": interval and interval.low,
         "splits_high": interval and interval.high,
@@ -429,7 +479,7 @@ def _record(method: Method, metric: str) -> dict[str, Any]:
         "splits": number.splits,
         "smallest": min(number.splits),
         "largest": max(number.splits),
-        "as_sampled": method.as_sampled if is_precision else None,
+        "as_sampled": method.as_sampled if has_own_share else None,
         "paper": theirs,
         "difference": None if theirs is None else number.ours - theirs,
         "verdict": number.verdict or None,
