@@ -110,6 +110,10 @@ class Learner(tf.Module, abc.ABC):
         del inputs, seed
         return {}
 
+    def is_normal(self, data: TrainingData) -> np.ndarray:
+        """Which of the held-out examples p-values may be calibrated on: bool [num_validation]."""
+        return np.ones(len(data.validation), bool)
+
     @abc.abstractmethod
     def freeze(self) -> Frozen:
         """The model as it is exported."""

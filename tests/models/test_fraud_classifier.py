@@ -1,13 +1,14 @@
 """The fraud classifier against scikit-learn's losses and scalers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from tfp_genens.data import TrainingData
+from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
 from tfp_genens.learner import Examples
 from tfp_genens.models.fraud_classifier import (
@@ -16,6 +17,7 @@ from tfp_genens.models.fraud_classifier import (
     weighted_cross_entropy,
 )
 from tfp_genens.spec import LOWER_IS_NORMAL, InputSpec
+from tfp_genens.train import train
 
 
 def table(num_rows=600, labels=None):
@@ -135,12 +137,38 @@ def test_every_label_but_zero_is_outlying():
     assert losses[0] == losses[1]
 
 
+def test_p_values_are_calibrated_on_normal_rows_alone(tmp_path):
+    data = table()
+    everything = np.concatenate([data.train, data.validation])
+    labels = np.concatenate([data.labels, data.validation_labels])
+    frame = pd.DataFrame(everything, columns=list("abcd")).assign(fraud=labels)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    flags = {
+        "model": "fraud_classifier",
+        "dataset": f"csv:{tmp_path}/rows.csv?label=fraud",
+        "run_dir": str(tmp_path / "run"),
+        "hidden_units": 8,
+        "train_steps": 2,
+        "num_members": 1,
+        "validation_fraction": 0.3,
+    }
+    assert train(flags) == 0
+    calibrated = np.load(tmp_path / "run/member_0/validation_scores.npz")["example_id"]
+    rows = [int(name.removeprefix("row ")) for name in calibrated]
+    assert (labels[rows] == 0).all()
+    held_out = load_training_data(flags["dataset"], validation_fraction=0.3, seed=0)
+    assert 0 < len(rows) == (held_out.validation_labels == 0).sum() < 180
+
+
 def test_data_that_do_not_suit_are_refused():
     normal = table(labels=np.zeros(600, np.int64))
     with pytest.raises(UserError, match="at least two classes"):
         build(normal)
     with pytest.raises(UserError, match="labelled 0"):
         build(table(labels=1 + np.arange(600) % 2))
+    held_out_are_outlying = np.where(np.arange(600) < 100, 1, np.arange(600) % 2)
+    with pytest.raises(UserError, match="--validation_fraction: expected normal rows"):
+        build(table(labels=held_out_are_outlying))
 
 
 def test_rows_far_out_have_finite_logits():

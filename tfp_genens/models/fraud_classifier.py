@@ -128,7 +128,8 @@ class FraudClassifierLearner(Learner):
       seed: of the initial weights.
 
     Raises:
-      UserError: the inputs are no rows, or not both normal and outlying ones.
+      UserError: the inputs are no rows, or not both normal and outlying ones; none held out is
+        normal.
     """
 
     def __init__(self, config: FraudClassifierConfig, data: TrainingData, seed: int):
@@ -139,6 +140,8 @@ class FraudClassifierLearner(Learner):
         labels, held_out_labels = supervised.labels_of(data)
         if not (labels == 0).any():
             raise UserError("--dataset", "normal rows too, labelled 0", "none among those to train")
+        if not (held_out_labels == 0).any():
+            raise UserError("--validation_fraction", "normal rows among those held out", "none")
         self._config = config
         self._preprocessing, self._num_features = fit_standard(data.train), shape[0]
         self._held_out_outliers = data.validation[held_out_labels > 0]
@@ -175,6 +178,10 @@ class FraudClassifierLearner(Learner):
             flagged = self.networks.logits(self._held_out_outliers) > 0.0
             values["true_positive_rate"] = tf.reduce_mean(tf.cast(flagged, tf.float32))
         return values
+
+    def is_normal(self, data):
+        _, held_out_labels = supervised.labels_of(data)
+        return held_out_labels == 0
 
     def freeze(self):
         networks = FraudNetworks(

@@ -247,10 +247,11 @@ def _freeze(
     config = run.to_json()
     exported = Member(directory, {"signatures": signatures, "member": member})
     seed = scoring_seed(run.config.seed, member)
+    normal = np.flatnonzero(learner.is_normal(data))[:MAX_CALIBRATION]
     calibration = artifacts.write_validation_scores(
         directory,
-        data.validation_ids[:MAX_CALIBRATION],
-        _validation_scores(exported, data, seed),
+        tuple(data.validation_ids[i] for i in normal),
+        _scores(exported, data.validation[normal], seed),
     )
     checks = learner.checks(exported, data, seed)
     for warning in checks.get("warnings", []):
@@ -286,10 +287,7 @@ def _num_trainable(frozen: Frozen) -> int:
     return sum(math.prod(variable.shape) for variable in frozen.module.trainable_variables)
 
 
-def _validation_scores(
-    member: Member, data: TrainingData, seed: np.ndarray
-) -> dict[str, np.ndarray]:
-    values = data.validation[:MAX_CALIBRATION]
+def _scores(member: Member, values: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
     parts = [
         member.score(values[i : i + CALIBRATION_BATCH], seed)
         for i in range(0, len(values), CALIBRATION_BATCH)
