@@ -308,6 +308,7 @@ set_jobs() { # sets num_jobs and num_threads for the planned run: at most one jo
 set_quick() { # the same for a planned run beside others, and what set_commands has set
   num_jobs=1 num_threads=$(threads "$(processes)")
   train+=("--num_threads=$num_threads")
+  evaluate+=(--nofigures)
   report=()
 }
 
@@ -482,7 +483,8 @@ run_experiment() { # of the planned run
 # A line of a suite is
 #   run EXPERIMENT[+OVERLAY...]    as with ./run_all.sh EXPERIMENT;
 #   quick EXPERIMENT[+OVERLAY...]  for what trains in seconds: after the former, several experiments at once, all members
-#                                  of one in one process, and without report.html, which would take as long again;
+#                                  of one in one process, and without figures and report.html, which would take as long
+#                                  again;
 #   report FILE ARGUMENTS          what `python -m tfp_genens.report` is given to write FILE; @EXPERIMENT stands for the
 #                                  directory of that experiment's evaluation.
 suite_lines() { # suite kind: the rest of each line of that kind
