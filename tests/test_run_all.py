@@ -465,12 +465,12 @@ def quick_suite(two_cores: Tree) -> Tree:
 
 
 def quick_calls(overlay: str) -> list[str]:
-    """All members in one process, on one of the two cores, and no report."""
+    """All members in one process, on one of the two cores, and neither figures nor a report."""
     run = f"runs/tiny+{overlay}"
     return [
         f"-m tfp_genens.train --flagfile=flags/tiny.cfg --flagfile=flags/{overlay}.cfg "
         f"--run_dir={run} --num_threads=1",
-        f"-m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation",
+        f"-m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation --nofigures",
     ]
 
 
