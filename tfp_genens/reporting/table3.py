@@ -21,12 +21,12 @@ from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import metrics, paper, repetition, results, tables, verdicts
 from tfp_genens.evaluation.repetition import Interval
-from tfp_genens.reporting import configurations, judged
+from tfp_genens.reporting import configurations, hardest_frauds, judged
 from tfp_genens.reporting.configurations import Configuration
 from tfp_genens.reporting.documents import Section, TableDocument
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.judged import MARKS, percent, sentence
-from tfp_genens.spec import DIRECTIONS
+from tfp_genens.spec import DIRECTIONS, HIGHER_IS_NORMAL
 
 TRAINED_ON = {"credit_fraud": "normal", "credit_fraud_labelled": "normal and fraud"}
 """Training set, whatever the split -> the rows that a model of it has seen."""
@@ -165,6 +165,8 @@ class Method:
       column: what the paper calls it, or None.
       numbers: by metric, fraud being the positive class.
       normal_positive: by those of CLASS_MATTERS, normal rows being the positive class.
+      anomalies: of each split's first model, scores of normal rows and frauds, higher being more
+        anomalous.
       as_sampled: average precision at the test rows' own share of fraud, percent.
       num_in: normal test rows of the splits.
       num_out: frauds among the test rows of the splits.
@@ -176,6 +178,7 @@ class Method:
     column: str | None
     numbers: Mapping[str, Number]
     normal_positive: Mapping[str, Number]
+    anomalies: tuple[tuple[np.ndarray, np.ndarray], ...]
     as_sampled: float
     num_in: tuple[int, ...]
     num_out: tuple[int, ...]
@@ -216,6 +219,7 @@ def table(evaluations: Sequence[Evaluation]) -> TableDocument:
         sections=(
             _overview(methods, repeated),
             _normal_positive_section(methods),
+            *_hardest_section(methods),
             *(_metric_section(methods, metric) for metric in METRICS),
         ),
         records=tuple(
@@ -289,6 +293,7 @@ def _method(repeated: Repeated, score: str) -> Method:
         column=_column(score, document["model"]),
         numbers={metric: number(FRAUD, metric) for metric in METRICS},
         normal_positive={metric: number(NORMAL, metric) for metric in CLASS_MATTERS},
+        anomalies=tuple(_anomalies(split.first, score) for split in repeated.splits),
         as_sampled=float(np.mean(as_sampled)),
         num_in=tuple(of_split[0]["num_in"] for of_split in rows),
         num_out=tuple(of_split[0]["num_out"] for of_split in rows),
@@ -318,6 +323,14 @@ def _draws(split: Configuration, score: str) -> list[dict[str, dict[str, float]]
                 }
             )
     return draws
+
+
+def _anomalies(evaluation: Evaluation, score: str) -> tuple[np.ndarray, np.ndarray]:
+    sign = -1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else 1.0
+    member = _members(evaluation, score)[0]
+    parts = (evaluation.in_distribution, _fraud(evaluation))
+    normal, fraud = (sign * part.values(score, member) for part in parts)
+    return normal, fraud
 
 
 def _members(evaluation: Evaluation, score: str) -> Sequence[int | None]:
@@ -397,6 +410,21 @@ def _normal_positive_section(methods: Sequence[Method]) -> Section:
     )
 
 
+def _hardest_section(methods: Sequence[Method]) -> tuple[Section, ...]:
+    """Of what saw no fraud and was evaluated on as many splits as the first of these methods."""
+    unaware = _unaware(methods)
+    comparable = [m for m in unaware if m.num_out == unaware[0].num_out]
+    if len(comparable) < 2:
+        return ()
+    scored = [hardest_frauds.Scored(m.name, m.repeated.label, m.anomalies) for m in comparable]
+    return (hardest_frauds.section(scored),)
+
+
+def _unaware(methods: Sequence[Method]) -> list[Method]:
+    """Those that saw no fraud."""
+    return [m for m in methods if m.repeated.trained_on == TRAINED_ON["credit_fraud"]]
+
+
 def _over_splits(number: Number) -> str:
     interval = number.interval
     return "-" if interval is None else tables.interval(interval.low, interval.high)
@@ -404,7 +432,7 @@ def _over_splits(number: Number) -> str:
 
 def _best(methods: Sequence[Method]) -> tuple[str, ...]:
     """Which method that saw no fraud is the best, by each metric."""
-    unaware = [m for m in methods if m.repeated.trained_on == TRAINED_ON["credit_fraud"]]
+    unaware = _unaware(methods)
     if len(unaware) < 2:
         return ()
     parts = []

@@ -1,0 +1,64 @@
+"""Which frauds decide FPR@95%TPR: the 5 % of them that a score takes for the most normal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfp_genens.reporting.documents import Section
+from tfp_genens.reporting.judged import percent
+
+SHARE = 0.05
+ABOUT = (
+    "FPR@95%TPR is decided by the 5 % of frauds that a score takes for the most normal. For each "
+    "method that saw no fraud, and a split's first model where there are several: the share of "
+    "normal rows that look more anomalous than these frauds do, in the mean over them; and how "
+    "many of them, in percent, are also among the 5 % of the first of these methods. All in the "
+    "mean over splits. Near 50 and 100, methods fail on the same frauds, which look like ordinary "
+    "rows to each; a random 5 % would share 5 %."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A method's scores, higher being more anomalous.
+
+    Attributes:
+      name: of the score.
+      model: what it is of.
+      splits: (normal rows [num_in], frauds [num_out]) of each split, frauds in the same order in
+        every method.
+    """
+
+    name: str
+    model: str
+    splits: Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def section(methods: Sequence[Scored]) -> Section:
+    """One line a method, the first being what others are compared with.
+
+    Args:
+      methods: one or more, of the same splits.
+    """
+    body = []
+    for method in methods:
+        above = [
+            np.mean([np.mean(normal > fraud[i]) for i in hardest(fraud)])
+            for normal, fraud in method.splits
+        ]
+        shared = [
+            len(np.intersect1d(hardest(fraud), hardest(first))) / len(hardest(fraud))
+            for (_, fraud), (_, first) in zip(method.splits, methods[0].splits, strict=True)
+        ]
+        cells = (percent(100.0 * float(np.mean(values))) for values in (above, shared))
+        body.append((method.name, method.model, *cells))
+    header = ("Method", "model", "normal rows above", f"shared with {methods[0].name}")
+    return Section("The hardest frauds", (ABOUT,), header, tuple(body))
+
+
+def hardest(fraud: np.ndarray) -> np.ndarray:
+    """Positions of the SHARE of frauds of the lowest scores, one at least."""
+    return np.argsort(fraud, kind="stable")[: max(1, round(SHARE * len(fraud)))]
