@@ -16,9 +16,8 @@ def test_a_line_a_method():
     normal = np.arange(100.0)
     fraud = np.arange(40.0)  # the hardest are 0 and 1
     half = np.where(np.arange(40) == 1, 99.0, fraud)  # 0 and 2
-    found = section(
-        [Scored("a", "m", [(normal, fraud)]), Scored("b", "n", [(normal + 0.5, half + 50)])]
-    )
+    reference = Scored("a", "m", [(normal, fraud)])
+    found = section([reference, Scored("b", "n", [(normal + 0.5, half + 50)])], reference)
     assert found.header[-1] == "shared with a"
     # Above 0 and 1 are 99 and 98 of 100; above 50 and 52, 50 and 48.
     assert found.body == (("a", "m", "98.5", "100.0"), ("b", "n", "49.0", "50.0"))
@@ -28,5 +27,5 @@ def test_splits_are_averaged():
     normal = np.arange(10.0)
     splits = [(normal, np.array([4.5, 20.0])), (normal, np.array([20.0, 2.5]))]
     first = [(normal, np.array([0.0, 1.0])), (normal, np.array([0.0, 1.0]))]
-    line = section([Scored("a", "m", first), Scored("b", "n", splits)]).body[1]
+    (line,) = section([Scored("b", "n", splits)], Scored("a", "m", first)).body
     assert [float(cell) for cell in line[2:]] == pytest.approx([60.0, 50.0])
