@@ -12,6 +12,13 @@ def test_hardest_are_the_lowest_twentieth():
     assert len(hardest(fraud[:3])) == 1
 
 
+def test_what_is_no_number_is_hardest_and_its_row_is_missed():
+    fraud = np.array([0.0, np.nan, 2.0])
+    assert hardest(fraud) == [1]
+    scored = Scored("a", "m", [(np.array([1.0, np.nan, 3.0]), fraud)])
+    assert section([scored], scored).body[0][2] == "100.0"
+
+
 def test_a_line_a_method():
     normal = np.arange(100.0)
     fraud = np.arange(40.0)  # the hardest are 0 and 1
@@ -20,7 +27,7 @@ def test_a_line_a_method():
     found = section([reference, Scored("b", "n", [(normal + 0.5, half + 50)])], reference)
     assert found.header[-1] == "shared with a"
     # Above 0 and 1 are 99 and 98 of 100; above 50 and 52, 50 and 48.
-    assert found.body == (("a", "m", "98.5", "100.0"), ("b", "n", "49.0", "50.0"))
+    assert found.body == (("a", "m", "98.5", "-"), ("b", "n", "49.0", "50.0"))
 
 
 def test_splits_are_averaged():

@@ -174,6 +174,38 @@ def test_with_normal_rows_as_the_positive_class(score):
     assert by_metric == pytest.approx(expected)
 
 
+def test_normal_rows_as_the_positive_class_are_half_of_the_weight():
+    given = classifier(0)
+    found = records(table3.table([given]), "normal")
+    scores, is_fraud = anomaly(given, "fraud")
+    expected = 100 * sklearn_metrics.average_precision_score(
+        1 - is_fraud, -scores, sample_weight=np.where(is_fraud, 1 / 12, 1 / NUM_INPUTS)
+    )
+    record = found["fraud_classifier", "", "fraud", "average_precision"]
+    assert record["ours"] == pytest.approx(expected)
+
+
+def test_the_hardest_frauds_are_those_that_look_most_normal():
+    given = [vae(0, (0,)), other(0, "mahalanobis"), classifier(0)]
+    (section,) = (s for s in table3.table(given).sections if s.heading == "The hardest frauds")
+    lines = {line[0]: line for line in section.body}
+    assert set(lines) == {"Single IWAE", "Rate", "mahalanobis"}  # not what was trained on fraud
+    for name, evaluation, score in (
+        ("Single IWAE", given[0], "log_prob"),
+        ("Rate", given[0], "rate"),
+        ("mahalanobis", given[1], "mahalanobis"),
+    ):
+        scores, is_fraud = anomaly(evaluation, score)
+        lowest = np.sort(scores[is_fraud == 1])[: round(0.05 * NUM_INPUTS)]
+        above = [100 * np.mean(scores[is_fraud == 0] > value) for value in lowest]
+        assert lines[name][2] == f"{np.mean(above):.1f}"
+    false_positives = {
+        line[0]: float(line[4]) for line in table3.table(given).sections[0].body if line[0] in lines
+    }
+    best = min(false_positives, key=false_positives.get)
+    assert section.header[-1] == f"shared with {best}"
+
+
 def test_normal_rows_as_the_positive_class_are_judged_apart():
     document = table3.table(everything())
     judged = [r for r in records(document, "normal").values() if r["verdict"]]

@@ -171,6 +171,8 @@ def test_values_that_cannot_be_drawn_are_told(draw):
     [
         ("", "No columns"),
         ("step,loss\n50,3\n", "the columns step and phase must be there"),
+        ("step,phase,loss\n,train,3\n", "steps must be whole numbers"),
+        ("step,phase,loss\n50.5,train,3\n", "steps must be whole numbers"),
         ("step,phase,loss\n50,train,3.x\n", "could not convert string to float: '3.x'"),
         ("step,phase,loss\n50,train,3,4\n60,train,1,2,3\n", "Error tokenizing data"),
     ],
@@ -179,8 +181,10 @@ def test_a_damaged_file_is_named(make_evaluation, damaged, reason):
     directory = make_evaluation(sets=("hflip",))
     (directory / "training").mkdir()
     (directory / "training/member_0.csv").write_text(damaged)
-    evaluation = evaluation_files.load(directory)
-    with pytest.raises(UserError, match=f"member_0.csv; got a damaged file: {reason}") as error:
+    evaluation = evaluation_files.load(directory, "--output_dir")
+    with pytest.raises(
+        UserError, match=f"--output_dir: .*member_0.csv; got a damaged file: {reason}"
+    ) as error:
         list(training_figures.training(evaluation))
     assert "\n" not in str(error.value)
 

@@ -64,6 +64,7 @@ class Evaluation:
     in_distribution: EvaluatedSet
     ood: tuple[EvaluatedSet, ...]
     model_samples: np.ndarray | None
+    argument: str = ARGUMENT
 
     def spec(self, score: str) -> OutputSpec:
         """Unit and direction of a member's or an ensemble's score."""
@@ -141,6 +142,7 @@ def load(directory: str | os.PathLike, argument: str = ARGUMENT) -> Evaluation:
             for entry in document["sets"]
         ),
         model_samples=_arrays(results.examples_path(path, results.MODEL_SAMPLES)).get("samples"),
+        argument=argument,
     )
 
 
@@ -152,7 +154,11 @@ def training_metrics(evaluation: Evaluation) -> dict[int, pd.DataFrame]:
     """
     members = [manifest["member"] for manifest in evaluation.document["manifests"]]
     paths = {member: results.training_path(evaluation.directory, member) for member in members}
-    return {member: _metrics(path) for member, path in paths.items() if path.exists()}
+    return {
+        member: _metrics(path, evaluation.argument)
+        for member, path in paths.items()
+        if path.exists()
+    }
 
 
 def numbers(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -161,15 +167,17 @@ def numbers(metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics.assign(**metrics[columns].replace("", "nan").astype(float))
 
 
-def _metrics(path: Path) -> pd.DataFrame:
+def _metrics(path: Path, argument: str) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         if not {"step", "phase"} <= set(frame):
             raise ValueError("the columns step and phase must be there")
+        if not frame["step"].str.fullmatch(r"\d+").all():
+            raise ValueError("steps must be whole numbers")
         numbers(frame)
     except ValueError as e:
         expected = f"what training recorded, in {path}"
-        raise UserError(ARGUMENT, expected, f"a damaged file: {e}".splitlines()[0]) from e
+        raise UserError(argument, expected, f"a damaged file: {e}".splitlines()[0]) from e
     return frame
 
 
