@@ -13,7 +13,7 @@ from tfp_genens.reporting.judged import percent
 SHARE = 0.05
 ABOUT = (
     "FPR@95%TPR is decided by the 5 % of frauds that a score takes for the most normal. For each "
-    "method that was tested on all frauds, and a split's first model where there are several: the share of "
+    "method that saw no fraud, and a split's first model where there are several: the share of "
     "normal rows that look more anomalous than these frauds do, in the mean over them; and how "
     "many of them, in percent, are also among the 5 % of the method with the best FPR@95%TPR. All "
     "in the mean over splits. Near 50 and 100, methods fail on the same frauds, which look like "

@@ -42,9 +42,10 @@ CLASS_MATTERS = ("fpr_at_95_tpr", "average_precision")
 RULE_HERE = (
     "The rule is Table 2's. It was written before any model was trained on this table; how it is "
     "carried over was written before this table's experiments were run, simple methods having "
-    "been tried on two splits, and later VAEs and classifiers on one. For AUROC read the metric in question. Of FPR@95%TPR lower is "
-    "better: what is judged is 100 minus it, the share of normal rows that pass. For its "
-    "interval over ensembles read the one over splits. The first verdict that applies is given:"
+    "been tried on two splits, and later VAEs and classifiers on one. For AUROC read the metric "
+    "in question. Of FPR@95%TPR lower is better: what is judged is 100 minus it, the share of "
+    "normal rows that pass. For its interval over ensembles read the one over splits. The first "
+    "verdict that applies is given:"
 )
 ABOUT = (
     "Numbers are percent, fraud being the positive class: means over splits of the table, each "
@@ -71,8 +72,8 @@ NORMAL_POSITIVE = (
     "then is the share of frauds that pass where 95 % of the normal rows do, and average "
     "precision is that of finding normal rows. AUROC is the same. Here are the same scores by "
     "that reading, with verdicts of their own. It was added after trials on one split had been "
-    "seen, because it explained them; the better of two readings is an easier test; whether the classifier's numbers in the paper are "
-    "of one reading or the other is not known."
+    "seen, because it explained them; the better of two readings is an easier test. Of which "
+    "reading the paper's numbers of the classifier are is not known."
 )
 READ_FIRST = (
     "The paper says that its test set has 492 frauds, which are all there are, and not which "
