@@ -25,15 +25,15 @@ def test_odin_comes_first_vib_second_and_maximum_softmax_without_a_number_of_the
     assert [name for name in overview.header if name not in ("paper", "")] == [
         "OoD set",
         "ODIN",
-        "Rate, vib",
-        "Rate, vae",
+        "VIB",
+        "Rate",
         "log p(x)",
         "WAIC",
         "Maximum softmax",
     ]
     line = {line[0]: line for line in overview.body}["uniform"]
     assert line[2] == "100.0"
-    assert line[overview.header.index("Rate, vib") + 1] == "76.6"
+    assert line[overview.header.index("VIB") + 1] == "76.6"
 
 
 def test_accuracies_stand_in_the_notes():

@@ -301,4 +301,5 @@ FAMILY = Family(
     ClassifierLearner,
     "image classifier, with ODIN and its maximum softmax probability as scores",
     takes=(IMAGES,),
+    cpu_settings={"precision": "mixed_bfloat16"},
 )

@@ -236,4 +236,5 @@ FAMILY = Family(
     VibLearner,
     "variational information bottleneck: a classifier of stochastic codes",
     takes=(IMAGES,),
+    cpu_settings={"precision": "mixed_bfloat16"},
 )

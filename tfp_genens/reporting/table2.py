@@ -410,6 +410,12 @@ def _columns(panels: Sequence[Panel]) -> list[tuple[Panel, str]]:
     return sorted(((panel, score) for panel in panels for score in panel.scores), key=place)
 
 
+def _column_name(panel: Panel, score: str) -> str:
+    """The paper's, where it has one: VIB's rate is its column VIB."""
+    theirs = paper.columns(score, panel.model)
+    return theirs[0] if len(theirs) == 1 else results.score_label(panel.document, score)
+
+
 def _overview(
     columns: Sequence[tuple[Panel, str]],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -417,7 +423,7 @@ def _overview(
 
     The rows are the paper's in its order, then those that only we have.
     """
-    names = [results.score_label(panel.document, score) for panel, score in columns]
+    names = [_column_name(panel, score) for panel, score in columns]
     header = ["OoD set"]
     for (panel, _), label in zip(columns, names, strict=True):
         name = label if names.count(label) == 1 else f"{label}, {panel.model}"
