@@ -308,7 +308,7 @@ set_jobs() { # sets num_jobs and num_threads for the planned run: at most one jo
 set_quick() { # the same for a planned run beside others, and what set_commands has set
   num_jobs=1 num_threads=$(threads "$(processes)")
   train+=("--num_threads=$num_threads")
-  evaluate+=(--nofigures)
+  evaluate+=(--figures=false)
   report=()
 }
 

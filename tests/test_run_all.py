@@ -470,7 +470,7 @@ def quick_calls(overlay: str) -> list[str]:
     return [
         f"-m tfp_genens.train --flagfile=flags/tiny.cfg --flagfile=flags/{overlay}.cfg "
         f"--run_dir={run} --num_threads=1",
-        f"-m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation --nofigures",
+        f"-m tfp_genens.evaluate --run_dir={run} --output_dir={run}/evaluation --figures=false",
     ]
 
 
