@@ -34,7 +34,7 @@ from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 import numpy as np
 from timing import show, spread, timed_rounds
 
-from tfp_genens.artifacts import git_commit
+from tfp_genens.artifact.manifest import git_commit
 from tfp_genens.files import write_json
 
 HERE = Path(__file__).parent

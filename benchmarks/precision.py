@@ -21,15 +21,15 @@ import numpy as np
 import tensorflow as tf
 from timing import show, spread, timed_rounds
 
-from tfp_genens.artifacts import git_commit, member_dir, read_manifest
+from tfp_genens.artifact.manifest import git_commit, member_dir, read_manifest
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.config import PRECISIONS
 from tfp_genens.data import TrainingData, open_source, read_all, take
 from tfp_genens.files import write_json
-from tfp_genens.learner import Examples, Learner
 from tfp_genens.models import FAMILIES
+from tfp_genens.models.learner import Examples, Learner
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import InputSpec
 
 BATCH_SIZE = 25
 SEED = (1, 2)

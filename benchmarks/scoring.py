@@ -30,12 +30,12 @@ import numpy as np
 import tensorflow as tf
 from timing import show, spread, timed_rounds
 
-from tfp_genens.artifacts import SAVED_MODEL, git_commit
+from tfp_genens.artifact.manifest import SAVED_MODEL, git_commit
+from tfp_genens.artifact.member import DEFAULT, scoring_seed
 from tfp_genens.data import Source, open_source, take
 from tfp_genens.files import write_json
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.scoring import Ensemble, score_to_file
-from tfp_genens.scoring.member import DEFAULT, scoring_seed
 
 
 def bare_scores(

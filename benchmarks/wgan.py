@@ -24,12 +24,12 @@ import numpy as np
 import tensorflow as tf
 from timing import show, spread, timed_rounds
 
-from tfp_genens.artifacts import git_commit
+from tfp_genens.artifact.manifest import git_commit
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.files import write_json
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 from tfp_genens.models.wgan import WganConfig, WganLearner
 from tfp_genens.runtime import configure_tensorflow
-from tfp_genens.spec import InputSpec
 from tfp_genens.training.batches import ShuffledBatches
 
 SIDE = 28

@@ -13,14 +13,14 @@ import pytest
 import tensorflow as tf
 from support.pages import page_rows
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.member import Member
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import IMAGES, INPUT_KINDS, ROWS, Examples
 from tfp_genens.models import FAMILIES
+from tfp_genens.models.learner import IMAGES, INPUT_KINDS, ROWS, Examples
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
-from tfp_genens.scoring.member import Member
-from tfp_genens.spec import InputSpec
 
 LABELS = np.arange(9) % 3
 SEED = np.array([1, 2], np.int32)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from support.pages import page_rows
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import ROWS
 from tfp_genens.models import FAMILIES
+from tfp_genens.models.learner import ROWS
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
-from tfp_genens.spec import InputSpec
 
 MODELS = page_rows("docs/table1.md", "model")
 SCORES = page_rows("docs/table1.md", "score")

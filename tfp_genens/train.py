@@ -13,8 +13,8 @@ from typing import Any
 from tfp_genens import cli
 from tfp_genens.config import FamilyConfig, RunConfig, TrainOptions
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Family
 from tfp_genens.models import FAMILIES
+from tfp_genens.models.learner import Family
 from tfp_genens.runtime import configure_tensorflow
 from tfp_genens.training.run import Run, train_run
 from tfp_genens.training.signals import Stopped

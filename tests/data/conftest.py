@@ -8,8 +8,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data.tfds_source import data_directory
-from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 
 
 class QuadraticEnsemble:

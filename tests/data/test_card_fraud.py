@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import (
     DATASETS,
     OodContext,
@@ -26,7 +27,6 @@ from tfp_genens.data.card_fraud import card_fraud_dataset_builder, splits
 from tfp_genens.data.card_fraud.card_fraud_dataset_builder import CLASS, FEATURES, CardFraud
 from tfp_genens.data.sources import read_batch
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 SPEC = "tfds:card_fraud:normal"
 NUM_NORMAL, NUM_FRAUDS = 70, 10  # of the fake table

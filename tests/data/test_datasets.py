@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import DATASETS, load_training_data
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 
 def save(path, values):

@@ -7,11 +7,11 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import OOD_SETS, OodContext, open_ood, open_source, read_all, take
 from tfp_genens.data.drawings import disc, thicken, white_on_black
 from tfp_genens.data.ood import THICK_DILATION
 from tfp_genens.data.sources import ArraySource
-from tfp_genens.spec import InputSpec
 
 FORMS = ["omniglot", "omniglot_nearest", "omniglot_bilinear", "omniglot_thick"]
 

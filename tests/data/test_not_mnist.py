@@ -15,12 +15,12 @@ import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import open_source, read_all
 from tfp_genens.data.not_mnist import not_mnist_dataset_builder
 from tfp_genens.data.not_mnist.not_mnist_dataset_builder import NotMnist
 from tfp_genens.data.sources import origin_of
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 SPEC = "tfds:not_mnist:test"
 SHARED = pathlib.Path(__file__).parents[3] / "shared/data/not_mnist_test.npz"

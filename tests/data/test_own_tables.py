@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import load_training_data, open_source, read_all
 from tfp_genens.data.sources import read_batch
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 NUM_ROWS = 2500  # more than are read at once
 MODEL = InputSpec((2,), "float32", None, "none", ("speed", "weight"))

@@ -9,10 +9,10 @@ import pandas as pd
 import PIL.Image
 import pytest
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import SCHEMES, open_source, read_all, take
 from tfp_genens.data.sources import read_batch
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 GREY = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
 

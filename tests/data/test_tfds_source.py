@@ -8,11 +8,11 @@ import socket
 import numpy as np
 import pytest
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import load_training_data, open_source, read_all, take
 from tfp_genens.data.sources import read_batch
 from tfp_genens.data.tfds_source import data_directory
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 MNIST = InputSpec((28, 28, 1), "uint8", (0.0, 255.0), "x / 255")
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 6, 5, 1), np.uint8)

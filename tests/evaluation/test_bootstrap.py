@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from tfp_genens import seeds
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.evaluation import bootstrap, metrics
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 
 
 def plain_loop(in_scores, ood_scores, direction, num_resamples, seed, chunk_size):

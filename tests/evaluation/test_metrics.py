@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sklearn_metrics
 
+from tfp_genens.artifact.spec import DIRECTIONS, HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.evaluation import metrics
-from tfp_genens.spec import DIRECTIONS, HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 
 
 def tied_scores(min_size=1, max_size=40):

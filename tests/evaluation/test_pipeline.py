@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tfp_genens import artifacts, runtime
 from tfp_genens import evaluate as main_module
+from tfp_genens import runtime
+from tfp_genens.artifact import manifest as artifacts
 from tfp_genens.data.ood import OOD_SETS, OodSet
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import metrics, rows
 from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 LOG_PROB = OutputSpec("nats", HIGHER_IS_NORMAL)
 RATE = OutputSpec("nats", LOWER_IS_NORMAL)

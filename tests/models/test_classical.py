@@ -16,15 +16,15 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.member import Member
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
 from tfp_genens.models.classical import references
 from tfp_genens.models.classical.isolation_forest import expected_path_length
-from tfp_genens.scoring.member import Member
 from tfp_genens.seeds import derive_int, numpy_generator
-from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec
 
 CLASSICAL = ("isolation_forest", "mahalanobis", "knn", "lof", "one_class_svm", "pca")
 SEED = 7

@@ -5,6 +5,7 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models.classifier import (
@@ -15,7 +16,6 @@ from tfp_genens.models.classifier import (
     choose_perturbation,
     log_max_softmax,
 )
-from tfp_genens.spec import InputSpec
 
 SPEC = InputSpec((4, 4, 1), "uint8", (0.0, 255.0), "x / 255")
 TEMPERATURE = 1000.0

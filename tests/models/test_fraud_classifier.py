@@ -8,15 +8,15 @@ import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec
 from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Examples
 from tfp_genens.models.fraud_classifier import (
     FraudClassifierConfig,
     FraudClassifierLearner,
     weighted_cross_entropy,
 )
-from tfp_genens.spec import LOWER_IS_NORMAL, InputSpec
+from tfp_genens.models.learner import Examples
 from tfp_genens.train import train
 
 

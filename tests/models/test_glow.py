@@ -11,12 +11,12 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.member import Member
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.config import RunConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import paper
-from tfp_genens.learner import Examples
 from tfp_genens.models.glow import (
     FrozenGlow,
     GlowConfig,
@@ -25,10 +25,10 @@ from tfp_genens.models.glow import (
     WarmUp,
     initialized_flow,
 )
+from tfp_genens.models.learner import Examples
 from tfp_genens.models.likelihood_checks import PROBES, check_likelihood, warnings_of
+from tfp_genens.paper import numbers as paper
 from tfp_genens.scoring.combine import combine
-from tfp_genens.scoring.member import Member
-from tfp_genens.spec import InputSpec
 from tfp_genens.train import train
 
 SEED = np.array([3, 4], np.int32)

@@ -10,12 +10,12 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Examples
 from tfp_genens.models import FAMILIES, supervised
-from tfp_genens.spec import InputSpec
+from tfp_genens.models.learner import Examples
 
 SEED = np.array([3, 4], np.int32)
 SMALL = {

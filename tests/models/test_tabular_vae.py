@@ -12,10 +12,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 from tfp_genens.models.likelihoods import LIKELIHOODS, SCALE_FLOOR, SCALES
 from tfp_genens.models.priors import PRIORS, NormalPrior
 from tfp_genens.models.tables import LINEAR_LIMIT, PREPROCESSINGS, fit_standard
@@ -28,7 +29,6 @@ from tfp_genens.models.tabular_vae import (
 )
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 from tfp_genens.scoring import Ensemble
-from tfp_genens.spec import InputSpec
 
 SEED = tf.constant([3, 4])
 DENSITIES = [name for name in LIKELIHOODS if name != "bernoulli"]

@@ -7,16 +7,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 from tfp_genens.models.priors import PRIORS, NormalPrior
-from tfp_genens.models.vae import (
-    FrozenVae,
-    VaeConfig,
-    VaeLearner,
-    VaeNetworks,
-)
-from tfp_genens.spec import InputSpec
+from tfp_genens.models.vae import FrozenVae, VaeConfig, VaeLearner, VaeNetworks
 
 SPEC = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
 SEED = tf.constant([3, 4])

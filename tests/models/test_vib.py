@@ -7,9 +7,9 @@ import scipy.stats
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models.vib import NUM_SCORE_SAMPLES, FrozenVib, VibConfig, VibLearner
-from tfp_genens.spec import InputSpec
 
 SPEC = InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
 SEED = tf.constant([3, 4])
@@ -112,7 +112,7 @@ class TestClassProbabilities:
 
 
 def test_the_loss_is_cross_entropy_and_beta_times_rate(images):
-    from tfp_genens.learner import Examples
+    from tfp_genens.models.learner import Examples
 
     batch = Examples(tf.constant(images), tf.constant(np.arange(7) % 3))
     for beta in (0.0, 0.5):

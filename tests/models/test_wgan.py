@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.special import log_expit
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 from tfp_genens.models.wgan import (
     LONG_EVERY,
     CriticSchedule,
@@ -18,7 +19,6 @@ from tfp_genens.models.wgan import (
     WganLearner,
     gradient_penalty,
 )
-from tfp_genens.spec import InputSpec
 from tfp_genens.training.loop import TrainingLoop
 from tfp_genens.training.signals import Stopped, StopRequest
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tfp_genens.evaluation import paper
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.paper import numbers as paper
 from tfp_genens.scoring.columns import member_column, read_scores, score_schema
 from tfp_genens.scoring.combine import combine
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 OUTPUTS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),

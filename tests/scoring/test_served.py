@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 
+from tfp_genens.artifact.member import scoring_seed
 from tfp_genens.data import open_source
 from tfp_genens.scoring import Ensemble
-from tfp_genens.scoring.member import scoring_seed
 
 SERVER = """
 import sys

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfp_genens.evaluation import paper
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.paper import numbers as paper
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.scoring.columns import ScoreFile, member_column
 from tfp_genens.scoring.combine import available_scores, combine
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 OUTPUTS = {
     "vae": {

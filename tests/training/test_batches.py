@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 from tfp_genens.training.batches import ShuffledBatches
 
 

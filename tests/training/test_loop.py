@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_genens.learner import Examples, Learner, Phase
+from tfp_genens.models.learner import Examples, Learner, Phase
 from tfp_genens.training.loop import NonFiniteLossError, TrainingLoop
 from tfp_genens.training.signals import Stopped, StopRequest
 

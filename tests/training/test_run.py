@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfp_genens.config import RunConfig, TrainOptions
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Family
 from tfp_genens.models import FAMILIES
+from tfp_genens.models.learner import Family
 from tfp_genens.models.vae import VaeConfig
 from tfp_genens.train import model_config
 from tfp_genens.training.run import Run, default_run_dir, train_run

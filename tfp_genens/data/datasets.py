@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data.card_fraud import splits
 from tfp_genens.data.checks import warn_of_odd_columns
 from tfp_genens.data.sources import read_batch
 from tfp_genens.data.specs import open_source, scheme_of
 from tfp_genens.errors import UserError
 from tfp_genens.seeds import numpy_generator
-from tfp_genens.spec import InputSpec
 
 IMAGE_RANGE = (0.0, 255.0)
 

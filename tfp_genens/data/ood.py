@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import adversarial, drawings, noise, resizing, transforms
 from tfp_genens.data.adversarial import Differentiable
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import BlockSource, Source, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 ARGUMENT = "--ood"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 
 @dataclasses.dataclass(frozen=True)

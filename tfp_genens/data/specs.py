@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data.arrays import open_npz
 from tfp_genens.data.checks import CheckedSource
 from tfp_genens.data.digits import open_digits
@@ -14,7 +15,6 @@ from tfp_genens.data.sources import Source
 from tfp_genens.data.tables import open_csv, open_parquet
 from tfp_genens.data.tfds_source import open_tfds
 from tfp_genens.errors import UserError
-from tfp_genens.spec import InputSpec
 
 
 @dataclasses.dataclass(frozen=True)

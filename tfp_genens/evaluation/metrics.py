@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from tfp_genens import spec
+from tfp_genens.artifact import spec
 
 METRICS = ("auroc", "average_precision", "fpr_at_95_tpr")
 

@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens import __version__, artifacts
+from tfp_genens import __version__
+from tfp_genens.artifact import manifest as artifacts
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, origin_of, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import accuracy, paper, results, rows, store, tables
+from tfp_genens.evaluation import accuracy, published, results, rows, store, tables
 from tfp_genens.files import atomic_path, make_directory, write_json
 from tfp_genens.scoring.columns import ScoreFile
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
@@ -268,7 +269,7 @@ def _document(
             [entry["name"] for entry in sets] + [entry["ood_dataset"] for entry in missing],
             scores,
         ),
-        "main_scores": list(paper.main_scores(scores, ensemble.model)),
+        "main_scores": list(published.main_scores(scores, ensemble.model)),
         "rows": list(result_rows),
         "missing": list(missing),
         "notes": [],
@@ -308,7 +309,6 @@ def _versions() -> dict[str, str]:
 
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What a reader must know before comparing the numbers, one sentence each."""
-    train_dataset = document["train_dataset"]
     found = [
         "A single-model score's number is the mean over members of each member's own; intervals "
         "are over inputs and take the members as given.",
@@ -336,18 +336,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
                 f"{results.dataset_label(document, row['ood_dataset'])}: "
                 f"{row['num_nan']:,} scores were NaN; each counts against the score."
             )
-    if paper.name_of(train_dataset) not in paper.train_datasets():
-        label = results.dataset_label(document, train_dataset)
-        found.append(f"The paper has no results for {label}.")
-        return found
-    deviations = paper.deviations(
-        document["model"],
-        train_dataset,
-        document["manifests"][0]["config"],
-        document["members"],
-        document["settings"]["num_examples"],
-    )
-    return found + [f"Departs from the paper: {deviation}" for deviation in deviations]
+    return found
 
 
 def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> None:

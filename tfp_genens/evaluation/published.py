@@ -1,29 +1,108 @@
-"""Bits a dimension that others published, as data to stand beside ours.
+"""Published numbers of registered data sets, as data to stand beside ours.
 
-`published_bits_per_dim.json` has the source of every number, and null where a source does not say.
+`published_results.json` holds every row and column of the tables in "Generative Ensembles for
+Robust Anomaly Detection": AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where
+they have N/A. It says nothing of other data.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection
 from importlib import resources
 from typing import Any
+
+# The columns of Tables 2 and 3 that a score of ours belongs to: (model, score) -> columns; the
+# model None stands for any. Table 3 calls the single likelihood model "Single IWAE".
+_COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
+    (None, "odin"): ("ODIN",),
+    ("vib", "rate"): ("VIB",),
+    (None, "critic"): ("D",),
+    (None, "critic_var"): ("Var(D)",),
+    ("vae", "rate"): ("Rate",),
+    (None, "log_prob"): ("log p", "Single IWAE"),
+    (None, "waic"): ("WAIC",),
+    (None, "fraud"): ("Classifier",),
+}
+
+# What the columns of likelihoods are of hangs on the training set, see "likelihood_models".
+_LIKELIHOOD_COLUMNS = ("log p", "Single IWAE", "WAIC")
+
+# Scores without a column of the paper's that are shown beside one that has it.
+_BESIDE = {"odin": ("max_softmax",)}
+
+# Variants of a set for which the paper has one name; splits ("credit_fraud/3") need no row.
+_VARIANTS = {"credit_fraud_labelled": "credit_fraud"}
+
+
+def name_of(train_dataset: str) -> str:
+    """What a training set of ours is filed under here: "credit_fraud" for "credit_fraud/3"."""
+    without_split = re.sub(r"/\d+$", "", train_dataset)
+    return _VARIANTS.get(without_split, without_split)
 
 
 @functools.cache
 def _document() -> dict[str, Any]:
     return json.loads(
         resources.files("tfp_genens.evaluation")
-        .joinpath("published_bits_per_dim.json")
+        .joinpath("published_results.json")
         .read_text(encoding="utf-8")
     )
 
 
-def bits_per_dim(train_dataset: str) -> Sequence[Mapping[str, Any]]:
-    """Rows of the file: what models trained on this set got on images kept from training.
+@functools.cache
+def results() -> dict[tuple[str, str, str], dict[str, float | None]]:
+    """The paper's metrics, percent, by (train_dataset, ood_dataset, column); None is its N/A."""
+    document = _document()
+    found: dict[tuple[str, str, str], dict[str, float | None]] = {}
+    table = document["table_2"]
+    for row in table["rows"]:
+        for column, value in zip(table["columns"], row["auroc"], strict=True):
+            found[row["train_dataset"], row["ood_dataset"], column] = {"auroc": value}
+    table = document["table_3"]
+    for row in table["rows"]:
+        key = (table["train_dataset"], table["ood_dataset"], row["column"])
+        found[key] = {name: value for name, value in row.items() if name != "column"}
+    return found
 
-    Settings go by the names of our flags: "num_steps" (K), "num_levels" (L), "width", "coupling".
+
+def columns(score: str, model: str) -> tuple[str, ...]:
+    """The paper's columns for one of our scores, e.g. ("Rate",) for a VAE's rate; may be empty."""
+    return _COLUMNS.get((model, score), _COLUMNS.get((None, score), ()))
+
+
+def value(
+    train_dataset: str, ood_dataset: str, score: str, model: str, metric: str = "auroc"
+) -> float | None:
+    """The paper's number in percent for one of our rows, or None where it has none.
+
+    None, too, for likelihoods of another model than the paper's on that training set: its log p(x)
+    of MNIST is a VAE's, of CIFAR-10 a GLOW's.
     """
-    return _document()["train_datasets"].get(train_dataset, ())
+    likelihood_model = _document()["likelihood_models"].get(name_of(train_dataset))
+    for column in columns(score, model):
+        if column in _LIKELIHOOD_COLUMNS and model != likelihood_model:
+            continue
+        found = results().get((name_of(train_dataset), ood_dataset, column), {}).get(metric)
+        if found is not None:
+            return found
+    return None
+
+
+def train_datasets() -> frozenset[str]:
+    """The training sets that the paper has results for."""
+    return frozenset(train_dataset for train_dataset, _, _ in results())
+
+
+def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
+    """Those of `scores` the paper has a column for, in its columns' order, and what belongs beside
+    them; if it has none, all.
+    """
+    order = [*_document()["table_2"]["columns"], "Classifier"]
+    ranked = sorted(
+        (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
+    )
+    shown = [name for _, score in ranked for name in (score, *_BESIDE.get(score, ()))]
+    return tuple(name for name in shown if name in scores) or tuple(scores)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.evaluation import bootstrap, metrics, paper
+from tfp_genens.artifact.spec import OutputSpec
+from tfp_genens.evaluation import bootstrap, metrics, published
 from tfp_genens.scoring.columns import ScoreFile, member_column
 from tfp_genens.scoring.combine import DECISION_SCORES
-from tfp_genens.spec import OutputSpec
 
 
 def member_values(scores: ScoreFile, score: str) -> np.ndarray:
@@ -100,7 +100,7 @@ def make_rows(
             "num_in": in_values.shape[1],
             "num_out": ood_values.shape[1],
             "num_nan": int(np.isnan(in_values).sum() + np.isnan(ood_values).sum()),
-            "paper_auroc": paper.value(train_dataset, ood_dataset, score, model),
+            "paper_auroc": published.value(train_dataset, ood_dataset, score, model),
             "auroc_members": auroc_members,
             "members_used": list(members),
             "direction": spec.direction,

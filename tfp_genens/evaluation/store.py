@@ -23,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfp_genens import __version__
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.data.sources import Batch, Source
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
@@ -30,7 +31,6 @@ from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.files import atomic_path, read_json, sha256_of_file, write_json
 from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, read_scores
 from tfp_genens.scoring.stream import score_to_file
-from tfp_genens.spec import HIGHER_IS_NORMAL
 
 NUM_FIRST = 12
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tfp_genens.evaluation import paper, results
+from tfp_genens.evaluation import published, results
 
 TITLES = {
     "auroc": "AUROC",
@@ -81,7 +81,7 @@ def metric_table(document: Mapping[str, Any], metric: str) -> MetricTable:
 
 
 def _cell(document: Mapping[str, Any], row: Mapping[str, Any], metric: str) -> Cell:
-    theirs = paper.value(
+    theirs = published.value(
         document["train_dataset"], row["ood_dataset"], row["score"], document["model"], metric
     )
     members = ""

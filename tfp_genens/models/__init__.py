@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from tfp_genens.learner import Family
 from tfp_genens.models import classifier, fraud_classifier, glow, tabular_vae, vae, vib, wgan
-from tfp_genens.models.classical import (
-    isolation_forest,
-    knn,
-    lof,
-    mahalanobis,
-    one_class_svm,
-    pca,
-)
+from tfp_genens.models.classical import isolation_forest, knn, lof, mahalanobis, one_class_svm, pca
+from tfp_genens.models.learner import Family
 
 FAMILIES: dict[str, Family] = {
     "vae": vae.FAMILY,

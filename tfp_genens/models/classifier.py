@@ -17,13 +17,14 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as tfkl
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
-from tfp_genens.learner import IMAGES, Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels, supervised
+from tfp_genens.models.learner import IMAGES, Batches, Family, Learner, Phase
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 
 PERTURBATIONS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 """What ODIN's perturbation is chosen from, in units of the pixels' range (Hsu et al. 2020, and

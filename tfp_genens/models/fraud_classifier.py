@@ -13,14 +13,15 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as tfkl
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import ROWS, Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import supervised
+from tfp_genens.models.learner import ROWS, Batches, Family, Learner, Phase
 from tfp_genens.models.tables import Preprocessing, fit_standard
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,17 +11,18 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.bijectors.coupling import COUPLINGS
 from tfp_genens.bijectors.glow import Glow
 from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels
+from tfp_genens.models.learner import Batches, Family, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS, as_score
 from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 
 NUM_LEVELS_OF_GREY = 256
 NUM_INITIAL = 256

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.seeds import numpy_generator
-from tfp_genens.spec import InputSpec
 
 NUM_EXAMPLES = 200
 BATCH_SIZE = 50

@@ -11,9 +11,9 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as tfkl
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import InputSpec
 
 KERNEL_SIZE = 5
 NUM_HALVINGS = 2

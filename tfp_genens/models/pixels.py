@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_genens.spec import InputSpec
+from tfp_genens.artifact.spec import InputSpec
 
 RANGE_TOLERANCE = 8.0
 """How far outside its valid range, in units of the range, a pixel is taken at its word.

@@ -10,7 +10,7 @@ from tf_keras import layers as tfkl
 from tfp_genens.config import option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import ROWS, Family
+from tfp_genens.models.learner import ROWS, Family
 from tfp_genens.models.likelihoods import BERNOULLI, LIKELIHOODS, SCALES
 from tfp_genens.models.networks import Network, initializer, leaky_relu
 from tfp_genens.models.priors import PRIORS

@@ -6,10 +6,11 @@ import dataclasses
 
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.config import option
 from tfp_genens.data import TrainingData
-from tfp_genens.learner import Family
 from tfp_genens.models import pixels
+from tfp_genens.models.learner import Family
 from tfp_genens.models.networks import (
     check_image_spec,
     convolutional_decoder,
@@ -25,7 +26,6 @@ from tfp_genens.models.variational import (
     VariationalNetworks,
 )
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import InputSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tf_keras
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import ModelConfig, option
-from tfp_genens.learner import Batches, Frozen, FrozenFunction, Learner, Phase
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.priors import PRIORS, Prior
-from tfp_genens.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 NUM_SCORE_SAMPLES = 16
 """Importance samples behind log_prob at scoring time (paper, section 4)."""

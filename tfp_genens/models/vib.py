@@ -18,15 +18,16 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as tfkl
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.config import option
 from tfp_genens.data import TrainingData
-from tfp_genens.learner import IMAGES, Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels, supervised
+from tfp_genens.models.learner import IMAGES, Batches, Family, Learner, Phase
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.variational import VariationalConfig, VariationalNetworks, as_score
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
 
 NUM_SCORE_SAMPLES = 16
 """Codes drawn per input at scoring time; ours: as many as the VAE's."""

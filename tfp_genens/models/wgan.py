@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
-from tfp_genens.learner import Batches, Family, Frozen, FrozenFunction, Learner, Phase
 from tfp_genens.models import pixels
+from tfp_genens.models.learner import Batches, Family, Learner, Phase
 from tfp_genens.models.networks import (
     Network,
     check_image_spec,
@@ -22,7 +24,6 @@ from tfp_genens.models.networks import (
 )
 from tfp_genens.models.sample_quality import energy_distance
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 
 CODE_DEPTH = 512
 DENSE_UNITS = (128, 1)

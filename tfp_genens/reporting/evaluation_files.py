@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.files import read_json
 from tfp_genens.scoring.columns import ScoreFile, member_column, read_scores
-from tfp_genens.spec import OutputSpec
 
 ARGUMENT = "--evaluation_dir"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.patches import Patch
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.evaluation.results import NUM_EXTREME
 from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD_COLOR, Page
-from tfp_genens.spec import HIGHER_IS_NORMAL
 
 
 def extremes(evaluation: Evaluation) -> Iterator[Page]:

@@ -13,12 +13,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.evaluation import metrics
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, NEUTRAL_COLOR, OOD_COLOR, WIDTH, Page
 from tfp_genens.scoring.columns import P_VALUE
-from tfp_genens.spec import HIGHER_IS_NORMAL
 
 # Colour, line and width; later ones are drawn on top and are thinner, so that equal curves show.
 SCORE_STYLES: tuple[tuple[str, Any, float], ...] = (

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfp_genens.artifacts import VALIDATION_SCORES
+from tfp_genens.artifact.manifest import VALIDATION_SCORES
+from tfp_genens.artifact.member import Member
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.scoring.combine import DECISION_SCORES, ENSEMBLE_SCORES, combine
-from tfp_genens.scoring.member import Member
-from tfp_genens.spec import HIGHER_IS_NORMAL
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.scoring.combine import available_scores
-from tfp_genens.spec import OutputSpec
 
 METADATA_KEY = b"tfp_genens"
 SCHEMA_VERSION = 1

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.artifacts import member_dir, read_manifest
+from tfp_genens.artifact.manifest import member_dir, read_manifest
+from tfp_genens.artifact.member import Member, scoring_seed
+from tfp_genens.artifact.spec import InputSpec, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.files import read_json, require_keys
 from tfp_genens.scoring.calibration import Calibration, calibrate, orient
 from tfp_genens.scoring.combine import combine
-from tfp_genens.scoring.member import Member, scoring_seed
 from tfp_genens.seeds import derive_seed
-from tfp_genens.spec import InputSpec, OutputSpec
 
 DEFAULT_ALPHA = 0.05
 GRADIENT = "_gradient"  # the signature NAME_gradient has the gradient of the output NAME

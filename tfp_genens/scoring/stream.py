@@ -10,13 +10,7 @@ import pyarrow as pa
 
 from tfp_genens.data import Source
 from tfp_genens.errors import UserError
-from tfp_genens.scoring.columns import (
-    EXAMPLE_ID,
-    IS_OUTLIER,
-    P_VALUE,
-    member_column,
-    score_schema,
-)
+from tfp_genens.scoring.columns import EXAMPLE_ID, IS_OUTLIER, P_VALUE, member_column, score_schema
 from tfp_genens.scoring.combine import combine
 from tfp_genens.scoring.ensemble import DEFAULT_ALPHA, Ensemble
 from tfp_genens.scoring.writers import open_writer

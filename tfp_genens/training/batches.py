@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_genens.learner import Examples
+from tfp_genens.models.learner import Examples
 
 NUM_ROUNDS = 8  # of the block cipher behind the shuffle
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfp_genens.learner import Batches, Examples, Learner, Phase
+from tfp_genens.models.learner import Batches, Examples, Learner, Phase
 from tfp_genens.training.records import EventsWriter, MetricsFile
 from tfp_genens.training.signals import Stopped, StopRequest
 

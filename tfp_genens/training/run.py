@@ -18,19 +18,14 @@ import numpy as np
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from tfp_genens import artifacts
+from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.frozen import Frozen
+from tfp_genens.artifact.member import Member, scoring_seed
 from tfp_genens.config import FamilyConfig, ModelConfig, RunConfig, TrainOptions, config_sha256
 from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
-from tfp_genens.files import (
-    make_directory,
-    read_json,
-    remove_partial,
-    require_keys,
-    write_json,
-)
-from tfp_genens.learner import Examples, Family, Frozen, Learner
-from tfp_genens.scoring.member import Member, scoring_seed
+from tfp_genens.files import make_directory, read_json, remove_partial, require_keys, write_json
+from tfp_genens.models.learner import Examples, Family, Learner
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
 from tfp_genens.training.loop import LoopResult, NonFiniteLossError, TrainingLoop

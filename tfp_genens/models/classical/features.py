@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.preprocessing import StandardScaler
 
-from tfp_genens.spec import InputSpec
+from tfp_genens.artifact.spec import InputSpec
 
 
 class Features(tf.Module):

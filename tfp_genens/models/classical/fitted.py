@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
+from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.config import FamilyConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.learner import INPUT_KINDS, Family, Frozen, FrozenFunction, Learner
 from tfp_genens.models.classical.features import Features
+from tfp_genens.models.learner import INPUT_KINDS, Family, Learner
 from tfp_genens.seeds import numpy_generator
-from tfp_genens.spec import OutputSpec
 
 
 class Detector(tf.Module, abc.ABC):

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 from sklearn.ensemble import IsolationForest
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import FamilyConfig, option
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
 from tfp_genens.seeds import derive_int
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 
 @dataclasses.dataclass(frozen=True)

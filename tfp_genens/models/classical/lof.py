@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 DISTANCE_FLOOR = 1e-10
 """Added to the mean distance before it is inverted, as in scikit-learn: duplicates have none."""

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.covariance import EmpiricalCovariance
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import FamilyConfig
 from tfp_genens.models.classical import fitted
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 RELATIVE_FLOOR = 1e-8
 """Smallest variance in any direction, as a part of the largest.

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.svm import OneClassSVM
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import CHUNK, References
-from tfp_genens.spec import HIGHER_IS_NORMAL, OutputSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.config import FamilyConfig, option
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
-from tfp_genens.spec import LOWER_IS_NORMAL, OutputSpec
 
 
 @dataclasses.dataclass(frozen=True)

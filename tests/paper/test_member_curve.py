@@ -1,0 +1,100 @@
+"""The member-count curve against the plain way of computing each of its numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from tfp_genens.evaluation import metrics
+from tfp_genens.paper import member_curve
+from tfp_genens.paper.member_curve import curve
+from tfp_genens.scoring.combine import ENSEMBLE_SCORES
+
+
+def outputs(seed, num_members=4, num=60, shift=0.0):
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=num)
+    return {
+        name: shared + rng.normal(size=(num_members, num)) - shift
+        for name in ("log_prob", "rate", "critic")
+    }
+
+
+def test_each_point_is_the_mean_and_range_over_all_subsets():
+    in_outputs, ood = outputs(0), {"far": outputs(1, num=50, shift=1), "near": outputs(2)}
+    points = curve(in_outputs, ood)
+    assert [(p.ood_dataset, p.score, p.size) for p in points] == [
+        (name, score, k) for name in ood for score in member_curve.SCORES for k in (1, 2, 3, 4)
+    ]
+    for p in points:
+        score = ENSEMBLE_SCORES[p.score]
+        sign = -1 if score.spec.direction == "higher_is_normal" else 1
+        expected = []
+        for subset in itertools.combinations(range(4), p.size):
+            scores = [
+                score.function(found[score.of][list(subset)])
+                for found in (in_outputs, ood[p.ood_dataset])
+            ]
+            labels = np.repeat([0, 1], [len(s) for s in scores])
+            expected.append(100 * roc_auc_score(labels, sign * np.concatenate(scores)))
+        assert (p.num_subsets, p.is_all) == (math.comb(4, p.size), True)
+        assert [p.mean, p.lowest, p.highest] == pytest.approx(
+            [np.mean(expected), np.min(expected), np.max(expected)], abs=1e-9
+        )
+
+
+def test_one_member_has_no_variance():
+    points = curve(outputs(0), {"far": outputs(1, shift=2)})
+    by_name = {(p.score, p.size): p for p in points}
+    assert by_name["log_prob_var", 1].mean == 50.0
+    assert by_name["waic", 1].mean == by_name["log_prob_mean", 1].mean
+
+
+VALUES = st.lists(
+    st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 1.0, np.inf, np.nan]), min_size=1, max_size=8
+)
+
+
+@settings(deadline=None)
+@given(in_scores=VALUES, ood_scores=VALUES, score=st.sampled_from(["log_prob_mean", "rate_mean"]))
+def test_ties_infinities_and_nan_count_as_in_metrics(in_scores, ood_scores, score):
+    row = ENSEMBLE_SCORES[score]
+    found = member_curve.subset_aurocs(
+        np.array([in_scores]), {"x": np.array([ood_scores])}, row, np.array([[0]])
+    )
+    expected = metrics.auroc(np.array(in_scores), np.array(ood_scores), row.spec.direction)
+    assert found["x"] == pytest.approx([100 * expected], abs=1e-9)
+
+
+def test_many_subsets_are_drawn_by_seed():
+    subsets, is_all = member_curve.subsets_of_size(8, 4, 20, seed=0)
+    assert not is_all
+    assert len({tuple(s) for s in subsets}) == 20
+    assert (np.diff(subsets, axis=1) > 0).all()
+    np.testing.assert_array_equal(subsets, member_curve.subsets_of_size(8, 4, 20, seed=0)[0])
+    assert not np.array_equal(subsets, member_curve.subsets_of_size(8, 4, 20, seed=1)[0])
+    # Every member must be drawn, or the draw favours some.
+    assert set(subsets.ravel()) == set(range(8))
+    assert member_curve.subsets_of_size(8, 4, 70, seed=0)[1]
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    arguments = outputs(0), {"far": outputs(1, shift=1)}
+    expected = curve(*arguments)
+    monkeypatch.setattr(member_curve, "_MAX_VALUES", 1)
+    assert curve(*arguments) == expected
+
+
+def test_sets_of_other_members_are_refused():
+    with pytest.raises(ValueError, match="same 4 members"):
+        curve(outputs(0), {"far": outputs(1, num_members=3)})
+    with pytest.raises(ValueError, match="same outputs"):
+        curve(outputs(0), {"far": {"rate": outputs(1)["rate"]}})
+    with pytest.raises(ValueError, match="`max_subsets`"):
+        curve(outputs(0), {"far": outputs(1)}, max_subsets=0)

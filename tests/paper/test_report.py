@@ -1,0 +1,91 @@
+"""`report --table` and `report --figure`, as the main runs them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+
+from tfp_genens import report as main_module
+from tfp_genens.paper.documents import Section, TableDocument
+from tfp_genens.paper.figures.registry import FIGURES_OF_PAPER
+from tfp_genens.paper.tables.registry import TABLES
+from tfp_genens.reporting.layout import Page
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the main; returns its exit code, output and errors."""
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["report", *flags])
+        with pytest.raises(SystemExit) as caught:
+            main_module.main()
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, monkeypatch):
+    def table(evaluations):
+        return TableDocument("Mine", (), (Section(evaluations[0].directory.name),), ({"a": 1},))
+
+    monkeypatch.setitem(TABLES, "mine", table)
+    directory = make_evaluation()
+    flags = ("--table=mine", f"--evaluation_dir={directory}", f"--output={tmp_path / 'mine.md'}")
+    code, out, _ = run(*flags)
+    assert code == 0
+    assert out.split() == [str(tmp_path / f"mine{suffix}") for suffix in (".md", ".csv", ".html")]
+    text = (tmp_path / "mine.md").read_text()
+    assert text.startswith("# Mine\n\n## evaluation\n")
+    assert "- A note on <members> & more." in text
+    assert text.endswith(
+        "```\npython -m tfp_genens.report \\\n    " + " \\\n    ".join(flags) + "\n```\n"
+    )
+
+
+def test_a_figure_is_a_png_and_its_caption(make_evaluation, tmp_path, run, monkeypatch):
+    monkeypatch.setitem(FIGURES_OF_PAPER, "mine", lambda evaluations: Page("x", "t", "c", Figure()))
+    output = tmp_path / "new" / "mine.png"
+    flags = ("--figure=mine", f"--evaluation_dir={make_evaluation()}", f"--output={output}")
+    code, out, _ = run(*flags)
+    caption = output.with_suffix(".md")
+    assert (code, out.split()) == (0, [str(output), str(caption)])
+    assert output.read_bytes().startswith(b"\x89PNG")
+    text = caption.read_text()
+    assert text.startswith("# t\n\n![t](mine.png)\n\nc\n")
+    assert "- A note on <members> & more." in text
+    assert " \\\n    ".join(flags) in text
+    assert sorted(output.parent.iterdir()) == [caption, output]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--table=7", "--output=t.md"), "--table: expected one of 2, "),
+        (("--figure=7", "--output=t.png"), "--figure: expected one of "),
+        (("--table=2", "--figure=3", "--output=t"), "--figure: expected either --table or"),
+        (("--table=2", "--output=t.png"), "--output: expected a file name ending in .md,"),
+        (("--figure=3", "--output=t.md"), "--output: expected a .png file"),
+    ],
+)
+def test_bad_flags_are_one_line(tmp_path, run, flags, expected):
+    # The directory holds no evaluation: flags are looked at before it is.
+    code, _, err = run(f"--evaluation_dir={tmp_path}", *flags)
+    (line,) = err.splitlines()
+    assert code == 2
+    assert expected in line
+
+
+def test_what_a_table_cannot_be_made_of_is_one_line(make_evaluation, tmp_path, run):
+    flags = (f"--evaluation_dir={make_evaluation()}", f"--output={tmp_path / 't'}")
+    code, _, err = run("--table=bits_per_dim", *flags)
+    (line,) = err.splitlines()
+    assert code == 2
+    assert "--evaluation_dir: expected evaluations of density models, with bits_per_dim" in line
+
+
+def test_unknown_names_list_what_there_is(tmp_path, run):
+    _, _, err = run("--table=x", "--output=t", f"--evaluation_dir={tmp_path}")
+    assert ", ".join(TABLES) in err

@@ -1,0 +1,1 @@
+"""What crosses from training to scoring: files, and nothing but files."""

@@ -1,0 +1,40 @@
+"""A model without anything that trains it: what a family hands over to be exported."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_genens.artifact.spec import OutputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenFunction:
+    """One function of the frozen artefact.
+
+    Attributes:
+      function: a tf.function of the frozen module, taking the arguments that `arguments` names.
+      arguments: of "inputs" (raw inputs), "seed" (int32 [2]), "num" (int32 []).
+      outputs: the scores among its outputs, float [batch]; empty for functions that return
+        something else (samples, gradients).
+    """
+
+    function: Any
+    arguments: tuple[str, ...]
+    outputs: Mapping[str, OutputSpec] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A model without anything that trains it: what is exported.
+
+    Attributes:
+      module: holds the variables and the functions as attributes of the same names.
+      functions: name -> function. "serving_default" computes every score.
+    """
+
+    module: tf.Module
+    functions: Mapping[str, FrozenFunction]

@@ -1,0 +1,1 @@
+"""One paper: its tables and figures, from the files that evaluations leave."""

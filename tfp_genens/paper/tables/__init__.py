@@ -1,0 +1,1 @@
+"""The paper's tables, and tables of what decides them."""
