@@ -20,11 +20,14 @@ class FrozenFunction:
       arguments: of "inputs" (raw inputs), "seed" (int32 [2]), "num" (int32 []).
       outputs: the scores among its outputs, float [batch]; empty for functions that return
         something else (samples, gradients).
+      gradient_of: the output whose gradient with respect to raw inputs it returns as "gradient",
+        beside the output itself; None for any other function.
     """
 
     function: Any
     arguments: tuple[str, ...]
     outputs: Mapping[str, OutputSpec] = dataclasses.field(default_factory=dict)
+    gradient_of: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +36,12 @@ class Frozen:
 
     Attributes:
       module: holds the variables and the functions as attributes of the same names.
-      functions: name -> function. "serving_default" computes every score.
+      functions: name -> function. "serving_default" computes every score; "reconstruct", "sample"
+        and "classify", where there are such, do what they say.
+      decides: names of ensemble scores that p-values may be made of; the first that can be
+        computed is.
     """
 
     module: tf.Module
     functions: Mapping[str, FrozenFunction]
+    decides: tuple[str, ...] = ()

@@ -62,10 +62,14 @@ class OutputSpec:
     Attributes:
       unit: "nats", "bits/dim", ...
       direction: HIGHER_IS_NORMAL or LOWER_IS_NORMAL; data, never guessed from a name.
+      label: what tables and figures call it, e.g. "log p(x)"; "" for its name.
+      main: whether it is among the few that tables show first.
     """
 
     unit: str
     direction: str
+    label: str = ""
+    main: bool = False
 
     def __post_init__(self):
         if self.direction not in DIRECTIONS:
@@ -76,4 +80,9 @@ class OutputSpec:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> OutputSpec:
-        return cls(unit=fields["unit"], direction=fields["direction"])
+        return cls(
+            unit=fields["unit"],
+            direction=fields["direction"],
+            label=fields.get("label", ""),
+            main=fields.get("main", False),
+        )

@@ -184,8 +184,8 @@ class FrozenClassifier(tf.Module):
 
 
 OUTPUTS = {
-    "max_softmax": OutputSpec("probability", HIGHER_IS_NORMAL),
-    "odin": OutputSpec("probability", HIGHER_IS_NORMAL),
+    "max_softmax": OutputSpec("probability", HIGHER_IS_NORMAL, "Maximum softmax", main=True),
+    "odin": OutputSpec("probability", HIGHER_IS_NORMAL, "ODIN", main=True),
 }
 
 
@@ -294,6 +294,7 @@ class ClassifierLearner(Learner):
                 "classify": FrozenFunction(module.classify, ("inputs",)),
                 "odin_settings": FrozenFunction(module.odin_settings, ()),
             },
+            decides=("odin_mean", "max_softmax_mean"),
         )
 
 

@@ -116,7 +116,7 @@ class FrozenFraudClassifier(tf.Module):
         return {"fraud": self.networks.logits(inputs)}
 
 
-OUTPUTS = {"fraud": OutputSpec("logits", LOWER_IS_NORMAL)}
+OUTPUTS = {"fraud": OutputSpec("logits", LOWER_IS_NORMAL, "Classifier", main=True)}
 
 
 class FraudClassifierLearner(Learner):
@@ -194,6 +194,7 @@ class FraudClassifierLearner(Learner):
         return Frozen(
             module,
             {"serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS)},
+            decides=("fraud_mean",),
         )
 
 

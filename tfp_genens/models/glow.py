@@ -132,8 +132,8 @@ class GlowDensity(tf.Module):
 
 
 OUTPUTS = {
-    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-    "bits_per_dim": OutputSpec("bits/dim", LOWER_IS_NORMAL),
+    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x)", main=True),
+    "bits_per_dim": OutputSpec("bits/dim", LOWER_IS_NORMAL, "Bits/dim"),
 }
 
 
@@ -245,10 +245,13 @@ class FrozenGlow(tf.Module):
             {
                 "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
                 "log_prob": FrozenFunction(self.log_prob, both, log_prob),
-                "log_prob_gradient": FrozenFunction(self.log_prob_gradient, both),
+                "log_prob_gradient": FrozenFunction(
+                    self.log_prob_gradient, both, gradient_of="log_prob"
+                ),
                 "reconstruct": FrozenFunction(self.reconstruct, both),
                 "sample": FrozenFunction(self.sample, ("num", "seed")),
             },
+            decides=("waic",),
         )
 
 

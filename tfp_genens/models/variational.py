@@ -109,10 +109,10 @@ def scores_of_weights(distortion: tf.Tensor, rate: tf.Tensor) -> dict[str, tf.Te
 
 
 OUTPUTS = {
-    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-    "elbo": OutputSpec("nats", HIGHER_IS_NORMAL),
-    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
-    "distortion": OutputSpec("nats", LOWER_IS_NORMAL),
+    "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x)", main=True),
+    "elbo": OutputSpec("nats", HIGHER_IS_NORMAL, "ELBO"),
+    "rate": OutputSpec("nats", LOWER_IS_NORMAL, "Rate", main=True),
+    "distortion": OutputSpec("nats", LOWER_IS_NORMAL, "Distortion"),
 }
 
 
@@ -209,10 +209,13 @@ class FrozenVariational(tf.Module, abc.ABC):
             {
                 "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
                 "rate": FrozenFunction(self.rate, both, {"rate": OUTPUTS["rate"]}),
-                "log_prob_gradient": FrozenFunction(self.log_prob_gradient, both),
+                "log_prob_gradient": FrozenFunction(
+                    self.log_prob_gradient, both, gradient_of="log_prob"
+                ),
                 "reconstruct": FrozenFunction(self.reconstruct, both),
                 "sample": FrozenFunction(self.sample, ("num", "seed")),
             },
+            decides=("waic", "rate_mean"),
         )
 
 

@@ -149,8 +149,8 @@ class FrozenVib(tf.Module):
 
 
 OUTPUTS = {
-    "rate": OutputSpec("nats", LOWER_IS_NORMAL),
-    "entropy": OutputSpec("nats", LOWER_IS_NORMAL),
+    "rate": OutputSpec("nats", LOWER_IS_NORMAL, "Rate", main=True),
+    "entropy": OutputSpec("nats", LOWER_IS_NORMAL, "Class entropy"),
 }
 
 
@@ -229,6 +229,7 @@ class VibLearner(Learner):
                 },
                 "classify": FrozenFunction(module.classify, both),
             },
+            decides=("rate_mean", "entropy_mean"),
         )
 
 

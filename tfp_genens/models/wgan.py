@@ -223,8 +223,8 @@ class FrozenWgan(tf.Module):
 
 # D is the paper's name for the critic after fine-tuning: the networks' `discriminator`.
 OUTPUTS = {
-    "critic": OutputSpec("logits", HIGHER_IS_NORMAL),
-    "wasserstein_critic": OutputSpec("1", HIGHER_IS_NORMAL),
+    "critic": OutputSpec("logits", HIGHER_IS_NORMAL, "D", main=True),
+    "wasserstein_critic": OutputSpec("1", HIGHER_IS_NORMAL, "Wasserstein critic"),
 }
 
 
@@ -418,9 +418,12 @@ class WganLearner(Learner):
                     name: FrozenFunction(getattr(module, name), ("inputs",), {name: spec})
                     for name, spec in OUTPUTS.items()
                 },
-                "critic_gradient": FrozenFunction(module.critic_gradient, ("inputs",)),
+                "critic_gradient": FrozenFunction(
+                    module.critic_gradient, ("inputs",), gradient_of="critic"
+                ),
                 "sample": FrozenFunction(module.sample, ("num", "seed")),
             },
+            decides=("critic_var",),
         )
 
     def checks(self, member, data, seed) -> dict[str, Any]:

@@ -87,7 +87,9 @@ class FittedLearner(Learner):
         function = FrozenFunction(
             self._module.serving_default, ("inputs",), {self._output: self._spec}
         )
-        return Frozen(self._module, {"serving_default": function})
+        return Frozen(
+            self._module, {"serving_default": function}, decides=(f"{self._output}_mean",)
+        )
 
 
 def family(

@@ -112,7 +112,7 @@ FAMILY = fitted.family(
     IsolationForestConfig,
     fit,
     "isolation_forest",
-    OutputSpec("anomaly score", LOWER_IS_NORMAL),
+    OutputSpec("anomaly score", LOWER_IS_NORMAL, "Isolation forest", main=True),
     "isolation forest",
     members_differ=lambda config, data: True,
     num_members=5,

@@ -50,7 +50,7 @@ FAMILY = fitted.family(
     KnnConfig,
     fit,
     "knn_distance",
-    OutputSpec("distance", LOWER_IS_NORMAL),
+    OutputSpec("distance", LOWER_IS_NORMAL, "Nearest neighbours", main=True),
     "mean distance to the nearest training rows",
     members_differ=fitted.references_are_drawn,
 )

@@ -69,7 +69,7 @@ FAMILY = fitted.family(
     LofConfig,
     fit,
     "lof",
-    OutputSpec("ratio of densities", LOWER_IS_NORMAL),
+    OutputSpec("ratio of densities", LOWER_IS_NORMAL, "Local outlier factor", main=True),
     "local outlier factor",
     members_differ=fitted.references_are_drawn,
 )

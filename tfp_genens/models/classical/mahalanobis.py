@@ -54,6 +54,6 @@ FAMILY = fitted.family(
     MahalanobisConfig,
     fit,
     "mahalanobis",
-    OutputSpec("standard deviations", LOWER_IS_NORMAL),
+    OutputSpec("standard deviations", LOWER_IS_NORMAL, "Mahalanobis distance", main=True),
     "Mahalanobis distance",
 )

@@ -81,7 +81,7 @@ FAMILY = fitted.family(
     OneClassSvmConfig,
     fit,
     "one_class_svm",
-    OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL),
+    OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL, "One-class SVM", main=True),
     "one-class support vector machine",
     members_differ=fitted.references_are_drawn,
 )

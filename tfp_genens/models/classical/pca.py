@@ -66,6 +66,6 @@ FAMILY = fitted.family(
     PcaConfig,
     fit,
     "pca_reconstruction",
-    OutputSpec("distance", LOWER_IS_NORMAL),
+    OutputSpec("distance", LOWER_IS_NORMAL, "PCA reconstruction", main=True),
     "reconstruction error of principal components",
 )
