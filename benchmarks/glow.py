@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
+import start  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import start  # noqa: F401  (before anything imports TensorFlow)
 from glow_side import random_images, serve, settings
-
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import tensorflow as tf

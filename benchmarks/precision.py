@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
+import start  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
+import start  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np

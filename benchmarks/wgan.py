@@ -17,7 +17,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
+import start  # noqa: F401  (before anything imports TensorFlow)
 
 # isort: split
 import numpy as np

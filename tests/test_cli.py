@@ -1,6 +1,8 @@
 """Command lines: what is given, what is refused, and with which words."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -125,3 +127,54 @@ def test_help_has_a_section_a_class_with_its_own_defaults():
     assert "(default: 10)" in first
     assert "(default: 20)" in second
     assert "--names=<a,b,...>" in first
+
+
+LIGHT = """
+import os, sys
+os.dup = os.dup2 = None  # a call of either would raise TypeError
+sys.argv = sys.argv[1:]
+try:
+    __import__(sys.argv[0], fromlist=["main"]).main()
+except SystemExit as e:
+    print("exit code", e.code)
+assert not {"tensorflow", "pandas", "scipy"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "flag", "code"),
+    [
+        *((main, "--help", 0) for main in ("train", "score", "evaluate", "report")),
+        *((main, "--nosuch=1", 2) for main in ("train", "score", "evaluate", "report")),
+        ("train", "--beta=x", 2),
+        ("train", "--model=nosuch", 2),
+        ("score", "--batch_size=0", 2),
+        ("evaluate", "--num_examples=1", 2),
+    ],
+)
+def test_bad_flags_are_told_before_anything_slow_is_imported(main, flag, code):
+    command = [sys.executable, "-c", LIGHT, f"tfp_genens.{main}", flag]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"exit code {code}\n")
+
+
+def test_public_names_are_there_when_asked_for_and_not_before():
+    code = """
+import sys
+import tfp_genens
+assert not {"tensorflow", "absl"} & set(sys.modules)
+assert issubclass(tfp_genens.UserError, ValueError)
+assert "tensorflow" not in sys.modules
+try:
+    tfp_genens.nosuch
+except AttributeError as e:
+    print(e)
+from tfp_genens import Ensemble
+print(Ensemble.__module__, "Ensemble" in dir(tfp_genens))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "module 'tfp_genens' has no attribute 'nosuch'",
+        "tfp_genens.scoring.ensemble True",
+    ]

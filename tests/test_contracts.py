@@ -19,7 +19,8 @@ from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
-from tfp_genens.models.learner import IMAGES, INPUT_KINDS, ROWS, Examples
+from tfp_genens.models.family import IMAGES, INPUT_KINDS, ROWS
+from tfp_genens.models.learner import Examples
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
 LABELS = np.arange(9) % 3
@@ -231,6 +232,21 @@ def test_a_flag_that_several_families_have_is_of_one_kind():
         for name, (_, kind) in cli.options_of([family.config]).items():
             kinds.setdefault(name, set()).add(kind)
     assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
+def test_choices_of_flags_are_what_there_is():
+    """Flags are known without the modules that their values choose from."""
+    from tfp_genens.bijectors.coupling import COUPLINGS
+    from tfp_genens.models import configs, glow, likelihoods, priors, tables
+
+    for names, registry in (
+        (configs.PRIORS, priors.PRIORS),
+        (configs.LIKELIHOODS, likelihoods.LIKELIHOODS),
+        (configs.PREPROCESSINGS, tables.PREPROCESSINGS),
+        (configs.COUPLINGS, COUPLINGS),
+        (configs.OPTIMIZERS, glow.OPTIMIZERS),
+    ):
+        assert set(names) == set(registry)
 
 
 def test_registered_sets_are_known():

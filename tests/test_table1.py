@@ -13,7 +13,7 @@ from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
-from tfp_genens.models.learner import ROWS
+from tfp_genens.models.family import ROWS
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
 MODELS = page_rows("docs/table1.md", "model")

@@ -99,15 +99,6 @@ def test_an_overlay_suits_its_experiments(path: pathlib.Path):
     assert overlaid, "no experiment has the --model that this overlay is named after"
 
 
-def test_the_overlays_for_cpus_are_what_training_advises():
-    from tfp_genens import models
-
-    for name, family in models.FAMILIES.items():
-        path = ROOT / f"flags/{name}_cpu.cfg"
-        given = {flag: value for flag, value, _ in flag_lines(path)} if path.exists() else {}
-        assert given == {flag: str(value) for flag, value in family.cpu_settings.items()}
-
-
 def test_there_are_evaluations():
     assert EVALUATIONS
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from absl import flags
 
-from tfp_genens import quiet  # noqa: F401  (before anything imports TensorFlow)
 from tfp_genens.config import Config, describe_limits, value_type
 from tfp_genens.errors import UserError
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfp_genens import cli
-from tfp_genens.config import EvaluateConfig
+from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.reporting.extras import require_report_extra
+from tfp_genens.runtime import configure_tensorflow
 
 
 def evaluate(values: Mapping[str, Any]) -> int:
@@ -20,11 +21,11 @@ def evaluate(values: Mapping[str, Any]) -> int:
     config = EvaluateConfig.from_values(values)
     if config.figures:
         require_report_extra("--figures")
+    member_numbers(config.members)
     # Slow to import: bad flags are reported first.
-    from tfp_genens.evaluation import pipeline, tables
-    from tfp_genens.runtime import configure_tensorflow
-
     configure_tensorflow()
+    from tfp_genens.evaluation import pipeline, tables
+
     document = pipeline.evaluate(config)
     if config.figures:
         from tfp_genens.reporting import figures

@@ -13,6 +13,7 @@ from tfp_genens import cli
 from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
 from tfp_genens.reporting.extras import require_report_extra
+from tfp_genens.runtime import load_tensorflow
 
 PAPER = "tfp_genens.paper"  # run as a program of its own: nothing here knows what it does
 
@@ -27,6 +28,7 @@ def report(values: Mapping[str, Any]) -> int:
     if config.seed is not None:
         raise UserError("--seed", "none without --figure", str(config.seed))
     require_report_extra("report")
+    load_tensorflow()
     from tfp_genens.reporting import html  # Slow: bad flags are reported first.
 
     html.report(config)

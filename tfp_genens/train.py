@@ -14,10 +14,8 @@ from tfp_genens import cli
 from tfp_genens.config import FamilyConfig, RunConfig, TrainOptions
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
-from tfp_genens.models.learner import Family
+from tfp_genens.models.family import Family
 from tfp_genens.runtime import configure_tensorflow
-from tfp_genens.training.run import Run, train_run
-from tfp_genens.training.signals import Stopped
 
 
 def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> FamilyConfig:
@@ -46,10 +44,14 @@ def train(values: Mapping[str, Any]) -> int:
     """Trains the run that the flags describe; returns the exit code."""
     config = RunConfig.from_values(values)
     options = TrainOptions.from_values(values)
-    run = Run(config, model_config(values, FAMILIES))
+    family_config = model_config(values, FAMILIES)
+    # Slow to import: bad flags are reported first.
     configure_tensorflow(options.num_threads)
+    from tfp_genens.training.run import Run, train_run
+    from tfp_genens.training.signals import Stopped
+
     try:
-        return train_run(run, options, FAMILIES[config.model])
+        return train_run(Run(config, family_config), options, FAMILIES[config.model])
     except Stopped as e:
         print(f"{e}; run the same command to continue", file=sys.stderr)
         return 128 + e.signum

@@ -16,16 +16,16 @@ from tfp_genens.artifact import manifest as artifacts
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
+from tfp_genens.models import tabular_vae
+from tfp_genens.models.configs import LIKELIHOODS, PREPROCESSINGS, SCALES, TabularVaeConfig
 from tfp_genens.models.learner import Examples
-from tfp_genens.models.likelihoods import LIKELIHOODS, SCALE_FLOOR, SCALES
+from tfp_genens.models.likelihoods import SCALE_FLOOR
 from tfp_genens.models.priors import PRIORS, NormalPrior
-from tfp_genens.models.tables import LINEAR_LIMIT, PREPROCESSINGS, fit_standard
+from tfp_genens.models.tables import LINEAR_LIMIT, fit_standard
 from tfp_genens.models.tabular_vae import (
     FrozenTabularVae,
     Observation,
-    TabularVaeConfig,
     TabularVaeNetworks,
-    build_tabular_vae,
 )
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 from tfp_genens.scoring import Ensemble
@@ -66,7 +66,7 @@ def training_data(rows: np.ndarray, validation: np.ndarray | None = None) -> Tra
 
 def build(rows=None, seed=1, **kwargs):
     rows = table(500) if rows is None else rows
-    return build_tabular_vae(small_config(**kwargs), training_data(rows), seed)
+    return tabular_vae.build(small_config(**kwargs), training_data(rows), seed)
 
 
 def step(learner, rows, number=0):
@@ -377,7 +377,7 @@ class TestTraining:
         images = np.zeros((9, 8, 8, 1), np.uint8)
         data = TrainingData("test", images, images, (), spec, "")
         with pytest.raises(UserError, match="rows of a table"):
-            build_tabular_vae(small_config(), data, 0)
+            tabular_vae.build(small_config(), data, 0)
 
     def test_bernoulli_needs_minmax(self):
         with pytest.raises(UserError, match="--preprocessing: expected minmax"):
@@ -388,7 +388,7 @@ class TestTraining:
         scores = []
         for validation in (rows[:10], 1e6 * rows[:10]):
             data = training_data(rows, validation)
-            module = build_tabular_vae(small_config(), data, 0).freeze().module
+            module = tabular_vae.build(small_config(), data, 0).freeze().module
             scores.append(module.serving_default(tf.constant(rows), SEED)["log_prob"])
         np.testing.assert_array_equal(*scores)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfp_genens.config import RunConfig, TrainOptions
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
-from tfp_genens.models.learner import Family
+from tfp_genens.models.family import Family
 from tfp_genens.models.vae import VaeConfig
 from tfp_genens.train import model_config
 from tfp_genens.training.run import Run, default_run_dir, train_run
@@ -154,7 +154,7 @@ def test_long_runs_name_what_would_shorten_them(capsys, monkeypatch, values, sec
     from tfp_genens.training import run as module
 
     monkeypatch.setattr(module.tf.config, "list_physical_devices", lambda _: [])
-    module._warn_of_long_run(Run(RunConfig(), VaeConfig(**values)), FAMILIES["vae"], secs)
+    module._warn_of_long_run(Run(RunConfig(), VaeConfig(**values)), secs)
     err = capsys.readouterr().err
     assert expected in err
     assert bool(err) == bool(expected)

@@ -9,7 +9,6 @@ on held-out in-distribution images alone.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -19,42 +18,15 @@ from tf_keras import layers as tfkl
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
-from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
-from tfp_genens.models.learner import IMAGES, Batches, Family, Learner, Phase
+from tfp_genens.models.configs import PERTURBATIONS, ClassifierConfig
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.seeds import derive_int
 
-PERTURBATIONS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
-"""What ODIN's perturbation is chosen from, in units of the pixels' range (Hsu et al. 2020, and
-none).
-"""
-
 NUM_TUNING = 1000
 """Held-out images that it is chosen on, at most."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassifierConfig(ModelConfig):
-    """Flags of `--model=classifier`; the paper and its baselines leave all to us."""
-
-    batch_size: int = option(64, "images a training step", minimum=1)
-    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
-    code_depth: int = option(128, "features that the classes are read off", minimum=1)
-    dropout: float = option(
-        0.5, "share of the features dropped in a training step", minimum=0, maximum=0.99
-    )
-    odin_temperature: float = option(
-        1000.0, "what ODIN divides the logits by (Liang et al. 2017)", above=0
-    )
-    odin_perturbation: float | None = option(
-        None,
-        "size of ODIN's step in the input, in units of the pixels' range; default: the one of "
-        + ", ".join(f"{x:g}" for x in PERTURBATIONS)
-        + " with the highest mean score on held-out in-distribution images (Hsu et al. 2020)",
-        minimum=0,
-    )
 
 
 class ClassifierNetworks(tf.Module):
@@ -298,10 +270,4 @@ class ClassifierLearner(Learner):
         )
 
 
-FAMILY = Family(
-    ClassifierConfig,
-    ClassifierLearner,
-    "image classifier, with ODIN and its maximum softmax probability as scores",
-    takes=(IMAGES,),
-    cpu_settings={"precision": "mixed_bfloat16"},
-)
+build = ClassifierLearner

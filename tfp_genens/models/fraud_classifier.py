@@ -6,7 +6,6 @@ Two hidden layers of 512 ReLUs with dropout, weighted sigmoid cross-entropy and 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -15,29 +14,13 @@ from tf_keras import layers as tfkl
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import supervised
-from tfp_genens.models.learner import ROWS, Batches, Family, Learner, Phase
+from tfp_genens.models.configs import FraudClassifierConfig
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.tables import Preprocessing, fit_standard
 from tfp_genens.seeds import derive_int
-
-
-@dataclasses.dataclass(frozen=True)
-class FraudClassifierConfig(ModelConfig):
-    """Flags of `--model=fraud_classifier`; defaults: the paper's, section 4.2, where it has any."""
-
-    train_steps: int = option(5000, "training steps", minimum=1)
-    batch_size: int = option(512, "rows a training step", minimum=1)
-    learning_rate: float = option(1e-5, "learning rate of RMSProp (paper, section 4.2)", above=0)
-    hidden_units: int = option(512, "units of each of the two hidden layers", minimum=1)
-    dropout: float = option(
-        0.5, "share of each hidden layer dropped in a training step", minimum=0, maximum=0.99
-    )
-    positive_weight: float = option(
-        580.0, "weight of an outlying row's loss (paper, section 4.2)", above=0
-    )
 
 
 class FraudNetworks(tf.Module):
@@ -198,9 +181,4 @@ class FraudClassifierLearner(Learner):
         )
 
 
-FAMILY = Family(
-    FraudClassifierConfig,
-    FraudClassifierLearner,
-    "binary classifier of table rows, trained with outliers",
-    takes=(ROWS,),
-)
+build = FraudClassifierLearner

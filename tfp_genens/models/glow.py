@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,13 +12,12 @@ import tf_keras
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
-from tfp_genens.bijectors.coupling import COUPLINGS
 from tfp_genens.bijectors.glow import Glow
-from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
-from tfp_genens.models.learner import Batches, Family, Learner, Phase
+from tfp_genens.models.configs import GlowConfig
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS, as_score
 from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
@@ -35,36 +33,6 @@ OPTIMIZERS: dict[str, Callable[..., tf_keras.optimizers.legacy.Optimizer]] = {
     "adam": _LEGACY.Adam,
     "adamax": _LEGACY.Adamax,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class GlowConfig(ModelConfig):
-    """Flags of `--model=glow`; defaults: the paper's, or the GLOW authors' code where silent."""
-
-    train_steps: int = option(250_000, "training steps (parameter updates)", minimum=1)
-    batch_size: int = option(64, "examples a training step", minimum=1)
-    learning_rate: float = option(1e-3, "learning rate after the warm-up", above=0)
-    num_levels: int = option(3, "L: scales; the images' sides divide by 2**L", minimum=1)
-    num_steps: int = option(32, "K: steps of flow at each scale", minimum=1)
-    width: int = option(512, "hidden channels of the coupling networks", minimum=1)
-    coupling: str = option(
-        "additive", "what a coupling does to its half of the channels", choices=tuple(COUPLINGS)
-    )
-    split_fraction: float = option(
-        0.5, "share of the channels that each scale but the last factors out", above=0, maximum=1
-    )
-    learned_top: bool = option(False, "learn mean and scale of the last scale's channels")
-    optimizer: str = option("adamax", "what updates the weights", choices=tuple(OPTIMIZERS))
-    warmup_steps: int = option(
-        7812, "steps over which the learning rate rises from zero in a line", minimum=0
-    )
-    clip_norm: float | None = option(
-        None, "largest global norm of a step's gradient of bits/dim; default: none", above=0
-    )
-    horizontal_flips: bool = option(False, "mirror half of the training images, at random")
-    num_dequantizations: int = option(
-        1, "draws of dequantization noise behind a score, the same for all inputs", minimum=1
-    )
 
 
 class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -399,19 +367,4 @@ class GlowLearner(Learner):
         }
 
 
-FAMILY = Family(
-    GlowConfig,
-    GlowLearner,
-    "GLOW, a normalizing flow with exact likelihoods",
-    cpu_settings={
-        "num_steps": 6,
-        "width": 96,
-        "batch_size": 32,
-        "train_steps": 6000,
-        "warmup_steps": 200,
-        "precision": "mixed_bfloat16",
-        "optimizer": "adam",
-        "coupling": "affine",
-        "learned_top": True,
-    },
-)
+build = GlowLearner

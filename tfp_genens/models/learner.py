@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.frozen import Frozen
-from tfp_genens.config import FamilyConfig
 from tfp_genens.data.datasets import TrainingData
 
 if TYPE_CHECKING:
@@ -103,35 +102,3 @@ class Learner(tf.Module, abc.ABC):
         """
         del member, data, seed
         return {}
-
-
-IMAGES = "images"
-ROWS = "rows"
-INPUT_KINDS = (IMAGES, ROWS)
-"""Images [height, width, channels], and rows [features] of a table."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """A row of the registry of models.
-
-    Attributes:
-      config: its configuration class; the fields are its flags.
-      build: (config, training data, seed of the member) -> Learner. Raises UserError where the
-        data do not suit the model.
-      description: one line.
-      takes: the kinds of inputs it is for, of INPUT_KINDS; `build` refuses others.
-      cpu_settings: flags and values with which CPUs can train it, named where training would take
-        long.
-      num_members: members where the user names no number; 1 where all would be alike.
-      members_differ: (config, training data) -> whether anything in a member is random; where
-        not, no more than one is trained.
-    """
-
-    config: type[FamilyConfig]
-    build: Callable[[Any, TrainingData, int], Learner]
-    description: str
-    takes: tuple[str, ...] = (IMAGES,)
-    cpu_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    num_members: int = 5
-    members_differ: Callable[[Any, TrainingData], bool] = lambda config, data: True

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-SCALES = ("column", "predicted")
-"""One learned scale a column, or one that the decoder predicts for each row and column."""
+from tfp_genens.models.configs import BERNOULLI
 
 SCALE_FLOOR = 1e-2
 """Smallest scale: bounds the density of columns that hardly vary."""
@@ -95,7 +94,7 @@ class LocationScale(Likelihood):
     Args:
       shape: name of the residual's density.
       num_columns: d.
-      scale: of SCALES.
+      scale: of configs.SCALES.
     """
 
     def __init__(self, shape: str, num_columns: int, scale: str):
@@ -135,7 +134,6 @@ def _location_scale(shape: str) -> Callable[[int, str], Likelihood]:
     return lambda num_columns, scale: LocationScale(shape, num_columns, scale)
 
 
-BERNOULLI = "bernoulli"
 LIKELIHOODS: dict[str, Callable[[int, str], Likelihood]] = {
     **{shape: _location_scale(shape) for shape in _SHAPES},
     BERNOULLI: Bernoulli,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 from tf_keras import layers as tfkl
 
-from tfp_genens.config import option
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.models.learner import ROWS, Family
-from tfp_genens.models.likelihoods import BERNOULLI, LIKELIHOODS, SCALES
+from tfp_genens.models.configs import BERNOULLI, TabularVaeConfig
+from tfp_genens.models.likelihoods import LIKELIHOODS
 from tfp_genens.models.networks import Network, initializer, leaky_relu
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.tables import PREPROCESSINGS, Preprocessing
@@ -19,7 +16,6 @@ from tfp_genens.models.variational import (
     NUM_SCORE_SAMPLES,
     OUT_OF_RANGE_NATS,
     FrozenVariational,
-    VariationalConfig,
     VariationalLearner,
     VariationalNetworks,
     scores_of_weights,
@@ -29,36 +25,6 @@ from tfp_genens.seeds import derive_int
 ENCODER_BOUND = 20.0
 """The encoder sees b * tanh(x / b): what it says of rows far outside stays bounded, and with it
 what the decoder expects, so that rows further out are ever less likely."""
-
-MINMAX = "minmax"
-
-
-@dataclasses.dataclass(frozen=True)
-class TabularVaeConfig(VariationalConfig):
-    """Flags of `--model=tabular_vae`; section 4.2 has its hidden layers and learning rate."""
-
-    likelihood: str = option("student_t", "p(x|z) of a column", choices=tuple(LIKELIHOODS))
-    scale: str = option(
-        "predicted", "whether the decoder predicts the likelihood's scales", choices=SCALES
-    )
-    preprocessing: str = option(
-        "standard",
-        "what is done to each column first, fitted on the training rows; bernoulli needs minmax",
-        choices=tuple(PREPROCESSINGS),
-    )
-    encoder_units: int = option(32, "units of each hidden layer of the encoder", minimum=1)
-    decoder_units: int = option(30, "units of each hidden layer of the decoder", minimum=1)
-    hidden_layers: int = option(1, "hidden layers of encoder and decoder each", minimum=0)
-    train_samples: int = option(1, "latent samples a training step draws per example", minimum=1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.likelihood == BERNOULLI and self.preprocessing != MINMAX:
-            raise UserError(
-                "--preprocessing",
-                f"{MINMAX} with --likelihood={BERNOULLI}, which is of values in [0, 1]",
-                self.preprocessing,
-            )
 
 
 def dense_network(
@@ -196,18 +162,10 @@ class TabularVaeLearner(VariationalLearner):
         return FrozenTabularVae(self.networks, self._observation).frozen()
 
 
-def build_tabular_vae(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:
+def build(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:
     """A VAE for table rows, preprocessing fitted on `data.train`; UserError for other inputs."""
     shape = data.input_spec.shape
     if len(shape) != 1:
         raise UserError("--dataset", "rows of a table [features]", f"inputs of shape {list(shape)}")
     preprocessing = PREPROCESSINGS[config.preprocessing](data.train)
     return TabularVaeLearner(config, preprocessing, shape[0], seed)
-
-
-FAMILY = Family(
-    TabularVaeConfig,
-    build_tabular_vae,
-    "variational autoencoder for table rows",
-    takes=(ROWS,),
-)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
-from tfp_genens.config import option
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels
-from tfp_genens.models.learner import Family
+from tfp_genens.models.configs import VaeConfig
 from tfp_genens.models.networks import (
     check_image_spec,
     convolutional_decoder,
@@ -21,22 +18,10 @@ from tfp_genens.models.variational import (
     NUM_SCORE_SAMPLES,
     OUT_OF_RANGE_NATS,
     FrozenVariational,
-    VariationalConfig,
     VariationalLearner,
     VariationalNetworks,
 )
 from tfp_genens.seeds import derive_int
-
-
-@dataclasses.dataclass(frozen=True)
-class VaeConfig(VariationalConfig):
-    """Flags of `--model=vae`; defaults: the paper's, or the released code's where it is silent."""
-
-    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
-    train_samples: int = option(16, "latent samples a training step draws per example", minimum=1)
-    binarize: bool = option(
-        False, "draw binary pixels anew each step instead of using grey values as probabilities"
-    )
 
 
 class VaeNetworks(VariationalNetworks):
@@ -189,14 +174,6 @@ class VaeLearner(VariationalLearner):
         return FrozenVae(networks, self._input_spec, self._config.binarize).frozen()
 
 
-def build_vae(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:
+def build(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:
     """A VAE for images whose sides divide by 4; raises UserError for other inputs."""
     return VaeLearner(config, data.input_spec, seed)
-
-
-FAMILY = Family(
-    VaeConfig,
-    build_vae,
-    "variational autoencoder with a learned prior",
-    cpu_settings={"train_samples": 1, "precision": "mixed_bfloat16"},
-)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -12,9 +11,9 @@ import tf_keras
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import ModelConfig, option
+from tfp_genens.models.configs import VariationalConfig
 from tfp_genens.models.learner import Batches, Learner, Phase
-from tfp_genens.models.priors import PRIORS, Prior
+from tfp_genens.models.priors import Prior
 
 NUM_SCORE_SAMPLES = 16
 """Importance samples behind log_prob at scoring time (paper, section 4)."""
@@ -29,15 +28,6 @@ So scores stay finite for any finite input, and further out is ever less likely.
 """
 
 _LOG_2PI = math.log(2.0 * math.pi)
-
-
-@dataclasses.dataclass(frozen=True)
-class VariationalConfig(ModelConfig):
-    """Flags that all variational autoencoders have."""
-
-    beta: float = option(1.0, "weight of the rate in the loss (paper, section 4.1)", minimum=0)
-    prior: str = option("maf", "prior over the latent code", choices=tuple(PRIORS))
-    latent_size: int = option(16, "dimensions of the latent code", minimum=1)
 
 
 def as_score(x: tf.Tensor) -> tf.Tensor:

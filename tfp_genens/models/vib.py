@@ -11,7 +11,6 @@ cosine decay, as for the VAE; beta is 1e-3.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -20,29 +19,17 @@ from tf_keras import layers as tfkl
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
-from tfp_genens.config import option
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
-from tfp_genens.models.learner import IMAGES, Batches, Family, Learner, Phase
+from tfp_genens.models.configs import VibConfig
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.models.priors import PRIORS
-from tfp_genens.models.variational import VariationalConfig, VariationalNetworks, as_score
+from tfp_genens.models.variational import VariationalNetworks, as_score
 from tfp_genens.seeds import derive_int
 
 NUM_SCORE_SAMPLES = 16
 """Codes drawn per input at scoring time; ours: as many as the VAE's."""
-
-
-@dataclasses.dataclass(frozen=True)
-class VibConfig(VariationalConfig):
-    """Flags of `--model=vib`; see the module's text for what is the paper's and what is ours."""
-
-    batch_size: int = option(64, "images a training step", minimum=1)
-    beta: float = option(1e-3, "weight of the rate in the loss", minimum=0)
-    prior: str = option("mixture", "marginal m(z) over the code", choices=tuple(PRIORS))
-    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
-    code_depth: int = option(128, "features that q(z|x) is read off", minimum=1)
-    train_samples: int = option(1, "codes a training step draws per example", minimum=1)
 
 
 class VibNetworks(VariationalNetworks):
@@ -233,10 +220,4 @@ class VibLearner(Learner):
         )
 
 
-FAMILY = Family(
-    VibConfig,
-    VibLearner,
-    "variational information bottleneck: a classifier of stochastic codes",
-    takes=(IMAGES,),
-    cpu_settings={"precision": "mixed_bfloat16"},
-)
+build = VibLearner

@@ -12,10 +12,10 @@ import tf_keras
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
-from tfp_genens.config import ModelConfig, option
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels
-from tfp_genens.models.learner import Batches, Family, Learner, Phase
+from tfp_genens.models.configs import LONG_EVERY, WganConfig
+from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import (
     Network,
     check_image_spec,
@@ -29,9 +29,6 @@ CODE_DEPTH = 512
 DENSE_UNITS = (128, 1)
 """The critic past the VAE's encoder trunk: 4 x 128 channels, dense 128, dense 1 (released code)."""
 
-LONG_EVERY = 500
-"""Every so many generator steps the critic is trained for long (Arjovsky et al. 2017)."""
-
 VALIDATE_EVERY = 200  # generator steps
 NUM_CHECKED = 1000
 MIN_ACCURACY = 0.9
@@ -39,38 +36,6 @@ MIN_ACCURACY = 0.9
 
 NORM_EPSILON = 1e-12
 """Under the square root of the gradient's norm, whose derivative at zero is infinite without it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class WganConfig(ModelConfig):
-    """Flags of `--model=wgan`; defaults: the released code's, as the paper states few."""
-
-    train_steps: int = option(20000, "generator steps", minimum=1)
-    batch_size: int = option(64, "examples a step, real and generated alike", minimum=1)
-    learning_rate: float = option(5e-5, "learning rate of RMSProp", above=0)
-    latent_size: int = option(128, "dimensions of the generator's code", minimum=1)
-    base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
-    lipschitz: str = option(
-        "gp",
-        "what bounds the critic's slope: gp, a penalty on its gradient (Gulrajani et al. 2017), or "
-        "clip, its weights clipped (Arjovsky et al. 2017)",
-        choices=("gp", "clip"),
-    )
-    penalty_weight: float = option(10.0, "weight of the gradient penalty", minimum=0)
-    clip_value: float = option(0.01, "largest weight of the critic with --lipschitz=clip", above=0)
-    critic_steps: int = option(5, "critic steps a generator step", minimum=1)
-    opening_steps: int = option(
-        25, "generator steps at the start before which the critic is trained for long", minimum=0
-    )
-    long_critic_steps: int = option(
-        100,
-        f"critic steps where it is trained for long: at the start and every {LONG_EVERY}th "
-        "generator step",
-        minimum=1,
-    )
-    finetune_steps: int = option(
-        4000, "steps of the critic against the finished generator (paper, section 4)", minimum=1
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -459,20 +424,6 @@ def _warnings_of(accuracy: float) -> list[str]:
     ]
 
 
-def build_wgan(config: WganConfig, data: TrainingData, seed: int) -> WganLearner:
+def build(config: WganConfig, data: TrainingData, seed: int) -> WganLearner:
     """A WGAN for images whose sides divide by 4; raises UserError for other inputs."""
     return WganLearner(config, data.input_spec, seed)
-
-
-FAMILY = Family(
-    WganConfig,
-    build_wgan,
-    "Wasserstein GAN whose critic is the detector",
-    cpu_settings={
-        "train_steps": 800,
-        "batch_size": 32,
-        "learning_rate": 2e-4,
-        "long_critic_steps": 20,
-        "precision": "mixed_bfloat16",
-    },
-)

@@ -15,6 +15,7 @@ from tfp_genens import cli
 from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
 from tfp_genens.reporting.extras import require_report_extra
+from tfp_genens.runtime import load_tensorflow
 
 if TYPE_CHECKING:
     from tfp_genens.paper.report import MeasuredFigure
@@ -53,6 +54,7 @@ def write(values: Mapping[str, Any]) -> int:
     config = ReportConfig.from_values(values)
     _check(config)
     require_report_extra("report")
+    load_tensorflow()
     from tfp_genens.paper import report  # Slow: bad flags are reported first.
 
     if config.table is not None:

@@ -25,7 +25,8 @@ from tfp_genens.config import FamilyConfig, ModelConfig, RunConfig, TrainOptions
 from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
 from tfp_genens.files import make_directory, read_json, remove_partial, require_keys, write_json
-from tfp_genens.models.learner import Examples, Family, Learner
+from tfp_genens.models.family import Family
+from tfp_genens.models.learner import Examples, Learner
 from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
 from tfp_genens.training.loop import LoopResult, NonFiniteLossError, TrainingLoop
@@ -214,7 +215,7 @@ def _train_member(
                 checkpoint_secs=options.checkpoint_secs,
                 label=f"member {member}",
             )
-            result = loop.run(stop, functools.partial(_warn_of_long_run, run, family))
+            result = loop.run(stop, functools.partial(_warn_of_long_run, run))
         else:
             result = LoopResult(steps=0, wall_secs=time.monotonic() - began)
         _freeze(run, data, directory, member, learner, result, sittings)
@@ -297,14 +298,17 @@ def _clear_session() -> None:
     tf_keras.backend.clear_session()
 
 
-def _warn_of_long_run(run: Run, family: Family, remaining_secs: float) -> None:
+def _warn_of_long_run(run: Run, remaining_secs: float) -> None:
     """Names the settings that CPUs can carry, where training would take long without them."""
-    settings = family.cpu_settings.items()
-    others = {k: v for k, v in settings if getattr(run.model_config, k) != v}
+    flagfile = f"flags/{run.config.model}_cpu.cfg"
+    path = Path(__file__).parents[2] / flagfile
+    lines = path.read_text().splitlines() if path.exists() else []
+    flags = [line for line in lines if line.startswith("--")]
+    own = {f"--{name}={value}" for name, value in run.model_config.to_json().items()}
+    others = [flag for flag in flags if flag not in own]
     if remaining_secs > LONG_RUN_SECS and others and not tf.config.list_physical_devices("GPU"):
         print(
             f"about {remaining_secs / 60:,.0f} minutes a member at this pace on CPUs; "
-            + " ".join(f"--{name}={value}" for name, value in others.items())
-            + f" (flags/{run.config.model}_cpu.cfg) and another --run_dir would take less",
+            f"{' '.join(others)} ({flagfile}) and another --run_dir would take less",
             file=sys.stderr,
         )

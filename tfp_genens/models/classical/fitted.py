@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,13 @@ import tensorflow as tf
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import OutputSpec
-from tfp_genens.config import FamilyConfig, option
+from tfp_genens.config import FamilyConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical.features import Features
-from tfp_genens.models.learner import INPUT_KINDS, Family, Learner
+from tfp_genens.models.configs import ReferenceConfig
+from tfp_genens.models.family import Build
+from tfp_genens.models.learner import Learner
 from tfp_genens.seeds import numpy_generator
 
 
@@ -92,25 +93,13 @@ class FittedLearner(Learner):
         )
 
 
-def family(
-    config: type[FamilyConfig],
-    fit: Fit,
-    output: str,
-    spec: OutputSpec,
-    description: str,
-    members_differ: Callable[[Any, TrainingData], bool] = lambda config, data: False,
-    num_members: int = 1,
-) -> Family:
-    """The registry's row of a classical method.
+def builder(fit: Fit, output: str, spec: OutputSpec) -> Build:
+    """What the registry needs of a method: its `build`.
 
     Args:
-      config: its flags.
       fit: fits it.
       output: the score's name.
       spec: unit and direction of the score.
-      description: one line.
-      members_differ: (configuration, training data) -> whether anything is random.
-      num_members: members where the user names no number.
     """
 
     def build(config: FamilyConfig, data: TrainingData, seed: int) -> FittedLearner:
@@ -118,31 +107,7 @@ def family(
         detector = fit(config, features(tf.constant(data.train)).numpy(), seed)
         return FittedLearner(FrozenDetector(features, detector, output), output, spec)
 
-    return Family(
-        config,
-        build,
-        description,
-        takes=INPUT_KINDS,
-        num_members=num_members,
-        members_differ=members_differ,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class ReferenceConfig(FamilyConfig):
-    """Flags of the methods that keep training rows to compare with."""
-
-    num_reference: int = option(
-        20_000,
-        "training rows to compare with, drawn at random by the member's seed; all of them where "
-        "there are no more, and then members are alike",
-        minimum=1,
-    )
-
-
-def references_are_drawn(config: ReferenceConfig, data: TrainingData) -> bool:
-    """Whether there are more training rows than are compared with, so that members differ."""
-    return len(data.train) > config.num_reference
+    return build
 
 
 def draw_references(config: ReferenceConfig, x: np.ndarray, seed: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,10 @@ import tensorflow as tf
 from sklearn.ensemble import IsolationForest
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import FamilyConfig, option
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
+from tfp_genens.models.configs import IsolationForestConfig
 from tfp_genens.seeds import derive_int
-
-
-@dataclasses.dataclass(frozen=True)
-class IsolationForestConfig(FamilyConfig):
-    """Flags of `--model=isolation_forest`; the defaults are scikit-learn's."""
-
-    num_trees: int = option(100, "trees of the forest", minimum=1)
-    tree_samples: int = option(
-        256, "training rows that each tree is grown on, at most as many as there are", minimum=2
-    )
 
 
 class Forest(fitted.Detector):
@@ -108,12 +97,8 @@ def fit(config: IsolationForestConfig, x: np.ndarray, seed: int) -> Forest:
     return Forest([tree.tree_ for tree in forest.estimators_], forest.max_samples_)
 
 
-FAMILY = fitted.family(
-    IsolationForestConfig,
+build = fitted.builder(
     fit,
     "isolation_forest",
     OutputSpec("anomaly score", LOWER_IS_NORMAL, "Isolation forest", main=True),
-    "isolation forest",
-    members_differ=lambda config, data: True,
-    num_members=5,
 )

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References
-
-
-@dataclasses.dataclass(frozen=True)
-class KnnConfig(fitted.ReferenceConfig):
-    """Flags of `--model=knn`."""
-
-    num_neighbors: int = option(
-        5, "nearest training rows whose distances are averaged (scikit-learn's default)", minimum=1
-    )
+from tfp_genens.models.configs import KnnConfig
 
 
 class KnnDistance(fitted.Detector):
@@ -46,11 +35,6 @@ def fit(config: KnnConfig, x: np.ndarray, seed: int) -> KnnDistance:
     return KnnDistance(rows, config.num_neighbors)
 
 
-FAMILY = fitted.family(
-    KnnConfig,
-    fit,
-    "knn_distance",
-    OutputSpec("distance", LOWER_IS_NORMAL, "Nearest neighbours", main=True),
-    "mean distance to the nearest training rows",
-    members_differ=fitted.references_are_drawn,
+build = fitted.builder(
+    fit, "knn_distance", OutputSpec("distance", LOWER_IS_NORMAL, "Nearest neighbours", main=True)
 )

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References
+from tfp_genens.models.configs import LofConfig
 
 DISTANCE_FLOOR = 1e-10
 """Added to the mean distance before it is inverted, as in scikit-learn: duplicates have none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LofConfig(fitted.ReferenceConfig):
-    """Flags of `--model=lof`."""
-
-    num_neighbors: int = option(
-        20,
-        "nearest training rows that density is estimated from (scikit-learn's default)",
-        minimum=1,
-    )
 
 
 class LocalOutlierFactor(fitted.Detector):
@@ -65,11 +52,6 @@ def fit(config: LofConfig, x: np.ndarray, seed: int) -> LocalOutlierFactor:
     return LocalOutlierFactor(rows, config.num_neighbors)
 
 
-FAMILY = fitted.family(
-    LofConfig,
-    fit,
-    "lof",
-    OutputSpec("ratio of densities", LOWER_IS_NORMAL, "Local outlier factor", main=True),
-    "local outlier factor",
-    members_differ=fitted.references_are_drawn,
+build = fitted.builder(
+    fit, "lof", OutputSpec("ratio of densities", LOWER_IS_NORMAL, "Local outlier factor", main=True)
 )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 from sklearn.covariance import EmpiricalCovariance
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import FamilyConfig
 from tfp_genens.models.classical import fitted
+from tfp_genens.models.configs import MahalanobisConfig
 
 RELATIVE_FLOOR = 1e-8
 """Smallest variance in any direction, as a part of the largest.
@@ -18,11 +16,6 @@ RELATIVE_FLOOR = 1e-8
 scikit-learn's pseudo-inverse gives directions without variance no weight at all, so that what never
 varied in training may then vary freely; here it counts, and heavily.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class MahalanobisConfig(FamilyConfig):
-    """Flags of `--model=mahalanobis`: none."""
 
 
 class Mahalanobis(fitted.Detector):
@@ -50,10 +43,8 @@ def fit(config: MahalanobisConfig, x: np.ndarray, seed: int) -> Mahalanobis:
     return Mahalanobis(x)
 
 
-FAMILY = fitted.family(
-    MahalanobisConfig,
+build = fitted.builder(
     fit,
     "mahalanobis",
     OutputSpec("standard deviations", LOWER_IS_NORMAL, "Mahalanobis distance", main=True),
-    "Mahalanobis distance",
 )

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 from sklearn.svm import OneClassSVM
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
-from tfp_genens.config import option
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import CHUNK, References
-
-
-@dataclasses.dataclass(frozen=True)
-class OneClassSvmConfig(fitted.ReferenceConfig):
-    """Flags of `--model=one_class_svm`."""
-
-    num_reference: int = option(
-        10_000,
-        "training rows it is fitted on, drawn at random by the member's seed; the time grows with "
-        "the square",
-        minimum=1,
-    )
-    nu: float = option(
-        0.5,
-        "bounds the share of training rows outside from above, and of support vectors from below "
-        "(scikit-learn's default)",
-        above=0,
-        maximum=1,
-    )
-    gamma: float | None = option(
-        None,
-        "the kernel is exp(-gamma |a - b|^2); default, as in scikit-learn: 1 / (number of "
-        "features * variance of all features together)",
-        above=0,
-    )
+from tfp_genens.models.configs import OneClassSvmConfig
 
 
 class KernelSum(fitted.Detector):
@@ -77,11 +50,8 @@ def fit(config: OneClassSvmConfig, x: np.ndarray, seed: int) -> KernelSum:
     return KernelSum(svm.support_vectors_.astype(np.float32), svm.dual_coef_[0], gamma)
 
 
-FAMILY = fitted.family(
-    OneClassSvmConfig,
+build = fitted.builder(
     fit,
     "one_class_svm",
     OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL, "One-class SVM", main=True),
-    "one-class support vector machine",
-    members_differ=fitted.references_are_drawn,
 )

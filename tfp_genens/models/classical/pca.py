@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.config import FamilyConfig, option
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
-
-
-@dataclasses.dataclass(frozen=True)
-class PcaConfig(FamilyConfig):
-    """Flags of `--model=pca`."""
-
-    explained_variance: float = option(
-        0.95,
-        "share of the training rows' variance that the components explain, unless "
-        "--num_components is given",
-        above=0,
-        maximum=0.9999,
-    )
-    num_components: int | None = option(None, "principal components kept", minimum=1)
+from tfp_genens.models.configs import PcaConfig
 
 
 class PcaReconstruction(fitted.Detector):
@@ -62,10 +46,8 @@ def fit(config: PcaConfig, x: np.ndarray, seed: int) -> PcaReconstruction:
     return PcaReconstruction(x, config.num_components or config.explained_variance)
 
 
-FAMILY = fitted.family(
-    PcaConfig,
+build = fitted.builder(
     fit,
     "pca_reconstruction",
     OutputSpec("distance", LOWER_IS_NORMAL, "PCA reconstruction", main=True),
-    "reconstruction error of principal components",
 )
