@@ -31,7 +31,7 @@ def evaluate(values: Mapping[str, Any]) -> int:
         from tfp_genens.reporting import figures
 
         figures.write_figures(config.output_dir)
-    print(tables.summary(document))
+    print(tables.summary(document, config.output_dir))
     pipeline.check_complete(document, config.output_dir)
     return 0
 

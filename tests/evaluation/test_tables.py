@@ -55,8 +55,33 @@ def document():
     }
 
 
-def test_summary_has_one_line_a_set_with_the_papers_numbers_beside(document):
-    lines = tables.summary(document).splitlines()
+def test_the_printed_summary_is_one_narrow_table(document):
+    document["missing"] = [{"ood_dataset": "omniglot", "reason": "not here"}]
+    assert tables.summary(document, "runs/x").splitlines() == [
+        "MNIST, 2 x vae: AUROC in percent [95 % interval], 1,500 in-distribution inputs",
+        "",
+        "OoD set                     Rate               WAIC",
+        "Fashion-MNIST  97.0 [95.8, 97.5]  99.0 [97.8, 99.5]",
+        "a|b             10.0 [8.8, 10.5]  30.0 [28.8, 30.5]",
+        "",
+        "All scores and metrics: runs/x/table.md",
+        "Not evaluated: omniglot",
+    ]
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "mnist"])
+def test_the_printed_summary_fits_whatever_there_is(document, name):
+    document["main_scores"] = scores = [f"score_{k}" for k in range(9)]
+    document["rows"] = [row(name, score, 97.0) for score in scores]
+    table = tables.summary(document, "o").split("\n\n")[1]
+    widths = {len(line) for line in table.splitlines()}
+    assert max(widths) <= 100
+    assert "score_0" in table
+    assert max(widths) + len("  97.0 [95.8, 97.5]") > 100
+
+
+def test_table_md_has_one_line_a_set_with_the_papers_numbers_beside(document):
+    lines = tables.table_md(document).splitlines()
     assert lines[0] == "# MNIST, 2 x vae"
     assert lines[4:8] == [
         "| OoD set       |              Rate | paper |              WAIC | paper |",
@@ -97,12 +122,12 @@ def test_cells(document):
 
 def test_names_without_a_label_stand_for_themselves(document):
     del document["labels"]
-    assert tables.summary(document).startswith("# mnist, 2 x vae")
+    assert tables.table_md(document).startswith("# mnist, 2 x vae")
 
 
 def test_missing_sets_are_named(document):
     document["missing"] = [{"ood_dataset": "omniglot", "reason": "not here"}]
-    assert "- omniglot: not here" in tables.summary(document)
+    assert "- omniglot: not here" in tables.table_md(document)
 
 
 def test_table_md_holds_every_metric_and_score(document):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tfp_genens.evaluation import published, results
 
+MAX_WIDTH = 100  # of what is printed
+MAX_LABEL = 40  # of an OoD set's name there; the end of a path says more than its beginning
 TITLES = {
     "auroc": "AUROC",
     "average_precision": "Average precision",
@@ -144,33 +148,61 @@ def heading(document: Mapping[str, Any]) -> str:
     return f"{label}, {document['members']} x {document['model']}"
 
 
-def summary(document: Mapping[str, Any]) -> str:
-    """The AUROC table and the notes, Markdown: what evaluate prints."""
-    num_in = document["num_in"]
+def summary(document: Mapping[str, Any], output_dir: str | os.PathLike) -> str:
+    """What evaluate prints: one table of at most MAX_WIDTH columns, and where the rest stands.
+
+    Main scores for which there is no room, and reasons, stand in table.md.
+    """
+    table = metric_table(document, "auroc")
+    columns = [["OoD set", *(_cut(line.label) for line in table.lines)]]
+    for k, score in enumerate(table.scores):
+        cells = [f"{line.cells[k].ours} {line.cells[k].interval}" for line in table.lines]
+        columns.append([score, *cells])
+    texts = [_aligned(columns[:num]) for num in range(2, len(columns) + 1)]
+    fitting = [text for text in texts if max(map(len, text)) <= MAX_WIDTH] or texts[:1]
+    parts = [
+        f"{heading(document)}: AUROC in percent [95 % interval], {document['num_in']:,} "
+        "in-distribution inputs",
+        "\n".join(fitting[-1]),
+        f"All scores and metrics: {Path(output_dir) / 'table.md'}",
+    ]
+    if document["missing"]:
+        names = ", ".join(entry["ood_dataset"] for entry in document["missing"])
+        parts[-1] += f"\nNot evaluated: {names}"
+    return "\n\n".join(parts)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= MAX_LABEL else f"...{label[3 - MAX_LABEL :]}"
+
+
+def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns: the first is text, the others are numbers."""
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(
+            [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])],
+        )
+        for line in zip(*columns, strict=True)
+    ]
+
+
+def table_md(document: Mapping[str, Any]) -> str:
+    """table.md: AUROC of the main scores and notes, the other metrics, AUROC of every score."""
     parts = [
         f"# {heading(document)}",
-        f"AUROC in percent [95 % interval]; out-of-distribution is the positive class; {num_in:,} "
-        "in-distribution inputs.",
+        "AUROC in percent [95 % interval]; out-of-distribution is the positive class; "
+        f"{document['num_in']:,} in-distribution inputs.",
         metric_markdown(metric_table(document, "auroc")),
         "\n".join(f"- {note}" for note in document["notes"]),
     ]
     if document["missing"]:
-        parts.append(
-            "Not evaluated:\n\n"
-            + "\n".join(
-                f"- {entry['ood_dataset']}: {entry['reason']}" for entry in document["missing"]
-            )
-        )
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table_md(document: Mapping[str, Any]) -> str:
-    """table.md: the summary, then the other metrics, then AUROC of every score."""
-    parts = [summary(document).rstrip()]
+        missing = (f"- {entry['ood_dataset']}: {entry['reason']}" for entry in document["missing"])
+        parts += ["Not evaluated:", "\n".join(missing)]
     for metric in ("average_precision", "fpr_at_95_tpr"):
         parts += [f"## {TITLES[metric]}, percent", metric_markdown(metric_table(document, metric))]
     parts += ["## AUROC of every score, percent", markdown(*every_score_table(document))]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def every_score_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
