@@ -20,6 +20,7 @@ from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import FAMILIES
 from tfp_genens.models.family import IMAGES, INPUT_KINDS, ROWS
+from tfp_genens.models.freezing import with_values_of
 from tfp_genens.models.learner import Examples
 from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
@@ -117,6 +118,20 @@ def member(learner, kind, tmp_path_factory):
     artifacts.export_saved_model(frozen, kind.spec, directory / artifacts.SAVED_MODEL)
     signatures = artifacts.describe_signatures(frozen, kind.spec)
     return Member(directory, {"signatures": signatures, "member": 0})
+
+
+def test_members_differ_in_nothing_but_variables(case, learner, kind):
+    """So that all members can go through one traced function."""
+    family = FAMILIES[case[0]]
+    modules = [learner.freeze().module]
+    modules.append(family.build(config_of(family), training_data(kind), 1).freeze().module)
+    arguments = {"inputs": tf.constant(kind.inputs, tf.float32), "seed": tf.constant(SEED)}
+    names = learner.freeze().functions["serving_default"].arguments
+    scores = [m.serving_default(*(arguments[name] for name in names)) for m in modules]
+    with_values_of(modules[1], modules[0])
+    copied = modules[0].serving_default(*(arguments[name] for name in names))
+    for name, values in scores[1].items():
+        np.testing.assert_array_equal(copied[name], values)
 
 
 SERVER = """

@@ -9,6 +9,7 @@ import scipy.stats
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_genens.models.freezing import with_values_of
 from tfp_genens.models.priors import PRIORS
 
 
@@ -122,8 +123,27 @@ def test_maf_has_six_flows_and_six_permutations():
     prior = PRIORS["maf"](16, 1)
     kinds = [type(b).__name__ for b in prior.bijector.bijectors]
     assert kinds.count("MaskedAutoregressiveFlow") == 6
-    assert kinds.count("Permute") == 6
+    assert kinds.count("StoredPermutation") == 6
     assert all(a != b for a, b in itertools.pairwise(kinds))
+
+
+def test_a_maf_is_its_variables_permutations_included():
+    z = tf.constant(np.random.default_rng(0).normal(size=(5, 16)), tf.float32)
+    prior, other = PRIORS["maf"](16, 1), PRIORS["maf"](16, 2)
+    assert (prior.log_prob(z).numpy() != other.log_prob(z).numpy()).all()
+    with_values_of(prior, other)
+    np.testing.assert_array_equal(other.log_prob(z), prior.log_prob(z))
+
+
+def test_checkpoints_hold_no_permutations(tmp_path):
+    """Those written when permutations were constants restore, and so do all others."""
+    path = tf.train.Checkpoint(prior=PRIORS["maf"](4, 1)).save(str(tmp_path / "c"))
+    assert not [name for name, _ in tf.train.list_variables(path) if "permut" in name]
+    prior = PRIORS["maf"](4, 1)
+    prior.trainable_variables[0].assign_add(tf.ones_like(prior.trainable_variables[0]))
+    tf.train.Checkpoint(prior=prior).restore(path).assert_consumed()
+    for restored, first in zip(prior.variables, PRIORS["maf"](4, 1).variables, strict=True):
+        np.testing.assert_array_equal(restored, first)
 
 
 def test_maf_density_is_that_of_its_chain():

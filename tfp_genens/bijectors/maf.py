@@ -82,7 +82,21 @@ def masked_autoregressive_flow(
     return tfb.MaskedAutoregressiveFlow(shift_and_log_scale_fn=bounded)
 
 
+class StoredPermutation(tfb.Permute):
+    """A permutation in a variable, because members differ in it.
+
+    Checkpoints leave it out: whoever restores one has built the model from the same seed, and with
+    it the same permutation.
+    """
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type != "checkpoint":
+            return children
+        return {name: child for name, child in children.items() if child is not self.permutation}
+
+
 def random_permutation(event_size: int, *, seed: int) -> tfb.Permute:
     """A fixed random permutation of the last axis (paper, appendix B)."""
     order = np.random.Generator(np.random.Philox(seed)).permutation(event_size)
-    return tfb.Permute(permutation=order.astype(np.int32))
+    return StoredPermutation(tf.Variable(order.astype(np.int32), trainable=False))

@@ -10,7 +10,9 @@ on held-out in-distribution images alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -21,7 +23,8 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
 from tfp_genens.models.configs import PERTURBATIONS, ClassifierConfig
-from tfp_genens.models.learner import Batches, Learner, Phase
+from tfp_genens.models.descent import DescentLearner, adam
+from tfp_genens.models.freezing import score_functions
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.seeds import derive_int
 
@@ -30,15 +33,7 @@ NUM_TUNING = 1000
 
 
 class ClassifierNetworks(tf.Module):
-    """Images to logits of classes.
-
-    Args:
-      config: the classifier's configuration.
-      input_spec: what the inputs are.
-      num_classes: how many classes.
-      precision: of the convolutions.
-      seed: of the initial weights.
-    """
+    """Images to logits of classes; `precision` is of the convolutions."""
 
     def __init__(
         self,
@@ -95,7 +90,8 @@ class FrozenClassifier(tf.Module):
         self.networks = networks
         self._input_spec = input_spec
         self._temperature = temperature
-        self._perturbation = perturbation
+        # A variable, because it is chosen for each member.
+        self._perturbation = tf.Variable(perturbation, trainable=False, dtype=tf.float32)
 
     def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
         return pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
@@ -110,7 +106,7 @@ class FrozenClassifier(tf.Module):
             score = log_max_softmax(self.networks.logits(x), self._temperature)
         return tf.sign(tape.gradient(score, x))
 
-    def odin_after(self, x: tf.Tensor, ascent: tf.Tensor, perturbation: float) -> tf.Tensor:
+    def odin_after(self, x: tf.Tensor, ascent: tf.Tensor, perturbation: Any) -> tf.Tensor:
         """max softmax at the temperature after a step of that size, float64 [batch].
 
         The image that has taken the step is not clipped to [0, 1], as in Liang et al. (2017).
@@ -151,7 +147,7 @@ class FrozenClassifier(tf.Module):
         """What ODIN was computed with: temperature, and perturbation in units of the range."""
         return {
             "temperature": tf.constant(self._temperature, tf.float32),
-            "perturbation": tf.constant(self._perturbation, tf.float32),
+            "perturbation": tf.identity(self._perturbation),
         }
 
 
@@ -187,7 +183,7 @@ def choose_perturbation(
     return candidates[int(tf.argmax(total))]
 
 
-class ClassifierLearner(Learner):
+class ClassifierLearner(DescentLearner):
     """Trains by cross-entropy with Adam and cosine decay.
 
     Args:
@@ -199,35 +195,21 @@ class ClassifierLearner(Learner):
       UserError: the inputs are no images whose sides divide by 4, or have no class labels.
     """
 
+    METRICS = ("loss", "accuracy")
+
     def __init__(self, config: ClassifierConfig, data: TrainingData, seed: int):
-        super().__init__(name="classifier_learner")
         check_image_spec(data.input_spec)
-        self._config = config
+        num_classes = supervised.num_classes(data)
+        make_networks = partial(ClassifierNetworks, config, data.input_spec, num_classes)
+        super().__init__(config, make_networks, adam(config), seed, name="classifier_learner")
         self._input_spec = data.input_spec
-        self._num_classes = supervised.num_classes(data)
         self._tuning_images = data.validation[:NUM_TUNING]
-        self.networks = ClassifierNetworks(
-            config, data.input_spec, self._num_classes, config.precision, seed
-        )
-        self.optimizer = supervised.adam(config, self.networks.trainable_variables)
 
-    def state_variables(self):
-        return [*self.networks.variables, *self.optimizer.variables()]
-
-    def phases(self):
-        return [Phase("train", self._config.train_steps, ("loss", "accuracy"), self._train_step)]
-
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
-        inputs, labels = batches(step)
-        x = pixels.scaled(inputs, self._input_spec)
-        variables = self.networks.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.networks.logits(x, dropout_seed=seed)
-            loss = tf.reduce_mean(supervised.cross_entropy(labels, logits))
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return {"loss": loss, "accuracy": supervised.accuracy(labels, logits)}
+    def losses(self, examples, seed):
+        x = pixels.scaled(examples.inputs, self._input_spec)
+        logits = self.networks.logits(x, dropout_seed=seed)
+        loss = tf.reduce_mean(supervised.cross_entropy(examples.labels, logits))
+        return {"loss": loss, "accuracy": supervised.accuracy(examples.labels, logits)}
 
     def validate(self, examples, seed):
         logits = self.networks.logits(pixels.scaled(examples.inputs, self._input_spec))
@@ -237,11 +219,7 @@ class ClassifierLearner(Learner):
         }
 
     def freeze(self):
-        networks = ClassifierNetworks(
-            self._config, self._input_spec, self._num_classes, "float32", seed=0
-        )
-        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
-            frozen.assign(trained)
+        networks = self.frozen_networks()
         temperature = self._config.odin_temperature
         perturbation = self._config.odin_perturbation
         if perturbation is None:
@@ -258,11 +236,7 @@ class ClassifierLearner(Learner):
         return Frozen(
             module,
             {
-                "serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS),
-                **{
-                    name: FrozenFunction(getattr(module, name), ("inputs",), {name: spec})
-                    for name, spec in OUTPUTS.items()
-                },
+                **score_functions(module, ("inputs",), OUTPUTS),
                 "classify": FrozenFunction(module.classify, ("inputs",)),
                 "odin_settings": FrozenFunction(module.odin_settings, ()),
             },

@@ -6,7 +6,7 @@ Two hidden layers of 512 ReLUs with dropout, weighted sigmoid cross-entropy and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import tensorflow as tf
 import tf_keras
@@ -18,20 +18,16 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import supervised
 from tfp_genens.models.configs import FraudClassifierConfig
-from tfp_genens.models.learner import Batches, Learner, Phase
+from tfp_genens.models.descent import DescentLearner
+from tfp_genens.models.networks import initializer
 from tfp_genens.models.tables import Preprocessing, fit_standard
-from tfp_genens.seeds import derive_int
 
 
 class FraudNetworks(tf.Module):
     """Raw rows to logits of being an outlier.
 
-    Args:
-      config: the classifier's configuration.
-      preprocessing: fitted on training rows; its far outside is finite, and so are the logits.
-      num_features: of a row.
-      precision: of the hidden layers.
-      seed: of the initial weights.
+    `preprocessing` is finite far outside the training rows that it is fitted on, and so are the
+    logits; `precision` is of the hidden layers.
     """
 
     def __init__(
@@ -45,17 +41,16 @@ class FraudNetworks(tf.Module):
         super().__init__(name="fraud_classifier")
         self._dropout = config.dropout
         self._preprocessing = preprocessing
-        policy = tf_keras.mixed_precision.Policy(precision)
         self.hidden = [
             tfkl.Dense(
                 config.hidden_units,
                 activation="relu",
-                kernel_initializer=_initializer(seed, i),
-                dtype=policy,
+                kernel_initializer=initializer(seed, i),
+                dtype=tf_keras.mixed_precision.Policy(precision),
             )
             for i in range(2)
         ]
-        self.output = tfkl.Dense(1, kernel_initializer=_initializer(seed, 2), dtype="float32")
+        self.output = tfkl.Dense(1, kernel_initializer=initializer(seed, 2), dtype="float32")
         self.logits(tf.zeros([1, num_features]))
 
     def logits(self, rows: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
@@ -66,10 +61,6 @@ class FraudNetworks(tf.Module):
         for layer, seed in zip(self.hidden, seeds, strict=True):
             x = supervised.dropped_out(layer(x), self._dropout, seed)
         return self.output(tf.cast(x, tf.float32))[:, 0]
-
-
-def _initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
-    return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
 
 
 def is_outlying(labels: tf.Tensor) -> tf.Tensor:
@@ -102,7 +93,7 @@ class FrozenFraudClassifier(tf.Module):
 OUTPUTS = {"fraud": OutputSpec("logits", LOWER_IS_NORMAL, "Classifier", main=True)}
 
 
-class FraudClassifierLearner(Learner):
+class FraudClassifierLearner(DescentLearner):
     """Trains by weighted sigmoid cross-entropy with RMSProp.
 
     Args:
@@ -116,8 +107,9 @@ class FraudClassifierLearner(Learner):
         normal.
     """
 
+    METRICS = ("loss",)
+
     def __init__(self, config: FraudClassifierConfig, data: TrainingData, seed: int):
-        super().__init__(name="fraud_classifier_learner")
         shape = data.input_spec.shape
         if len(shape) != 1:
             raise UserError("--dataset", "rows of a table", f"inputs of shape {list(shape)}")
@@ -126,37 +118,20 @@ class FraudClassifierLearner(Learner):
             raise UserError("--dataset", "normal rows too, labelled 0", "none among those to train")
         if not (held_out_labels == 0).any():
             raise UserError("--validation_fraction", "normal rows among those held out", "none")
-        self._config = config
-        self._preprocessing, self._num_features = fit_standard(data.train), shape[0]
+        make_networks = partial(FraudNetworks, config, fit_standard(data.train), shape[0])
+        optimizer = tf_keras.optimizers.legacy.RMSprop(config.learning_rate)
+        super().__init__(config, make_networks, optimizer, seed, name="fraud_classifier_learner")
         self._held_out_outliers = data.validation[held_out_labels > 0]
-        self.networks = FraudNetworks(
-            config, self._preprocessing, self._num_features, config.precision, seed
-        )
-        self.optimizer = tf_keras.optimizers.legacy.RMSprop(config.learning_rate)
-        self.optimizer._create_all_weights(self.networks.trainable_variables)
 
-    def state_variables(self):
-        return [*self.networks.variables, *self.optimizer.variables()]
+    def _loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return weighted_cross_entropy(labels, logits, self._config.positive_weight)
 
-    def phases(self):
-        return [Phase("train", self._config.train_steps, ("loss",), self._train_step)]
-
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
-        rows, labels = batches(step)
-        variables = self.networks.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.networks.logits(rows, dropout_seed=seed)
-            loss = weighted_cross_entropy(labels, logits, self._config.positive_weight)
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return {"loss": loss}
+    def losses(self, examples, seed):
+        logits = self.networks.logits(examples.inputs, dropout_seed=seed)
+        return {"loss": self._loss(examples.labels, logits)}
 
     def validate(self, examples, seed):
-        logits = self.networks.logits(examples.inputs)
-        values = {
-            "loss": weighted_cross_entropy(examples.labels, logits, self._config.positive_weight)
-        }
+        values = {"loss": self._loss(examples.labels, self.networks.logits(examples.inputs))}
         # Of all that were held out: among a few hundred rows there may be none.
         if len(self._held_out_outliers):
             flagged = self.networks.logits(self._held_out_outliers) > 0.0
@@ -168,17 +143,9 @@ class FraudClassifierLearner(Learner):
         return held_out_labels == 0
 
     def freeze(self):
-        networks = FraudNetworks(
-            self._config, self._preprocessing, self._num_features, "float32", seed=0
-        )
-        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
-            frozen.assign(trained)
-        module = FrozenFraudClassifier(networks)
-        return Frozen(
-            module,
-            {"serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS)},
-            decides=("fraud_mean",),
-        )
+        module = FrozenFraudClassifier(self.frozen_networks())
+        function = FrozenFunction(module.serving_default, ("inputs",), OUTPUTS)
+        return Frozen(module, {"serving_default": function}, decides=("fraud_mean",))
 
 
 build = FraudClassifierLearner

@@ -17,6 +17,7 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
+from tfp_genens.models.freezing import with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS, as_score
@@ -347,9 +348,7 @@ class GlowLearner(Learner):
     def freeze(self):
         self.density.flow.check_initialized()
         flow = make_flow(self._config, self._input_spec.shape, "float32", seed=0)
-        for frozen, trained in zip(flow.variables, self.density.flow.variables, strict=True):
-            frozen.assign(trained)
-        return self._frozen(flow).frozen()
+        return self._frozen(with_values_of(self.density.flow, flow)).frozen()
 
     def checks(self, member, data, seed) -> dict[str, Any]:
         """The likelihood sanity gate; see `likelihood_checks`."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
-from tfp_genens.config import ModelConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 
@@ -37,18 +33,6 @@ def labels_of(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
 def num_classes(data: TrainingData) -> int:
     """One more than the largest label; raises UserError as `labels_of`."""
     return 1 + max(int(labels.max()) for labels in labels_of(data))
-
-
-def adam(
-    config: ModelConfig, variables: Sequence[tf.Variable]
-) -> tf_keras.optimizers.legacy.Optimizer:
-    """Adam whose learning rate falls to zero along a cosine, as the VAE's (paper, appendix B)."""
-    optimizer = tf_keras.optimizers.legacy.Adam(
-        tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps),
-        epsilon=1e-8,
-    )
-    optimizer._create_all_weights(variables)
-    return optimizer
 
 
 def dropped_out(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:

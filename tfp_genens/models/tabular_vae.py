@@ -131,23 +131,18 @@ class FrozenTabularVae(FrozenVariational):
 
 
 class TabularVaeLearner(VariationalLearner):
-    """Trains a VAE on the rows of a table.
-
-    Args:
-      config: the VAE's configuration.
-      preprocessing: fitted on training rows.
-      num_columns: d.
-      seed: of the initial weights.
-    """
+    """Trains a VAE on the rows [num_columns] of a table; `preprocessing` is fitted on them."""
 
     def __init__(
         self, config: TabularVaeConfig, preprocessing: Preprocessing, num_columns: int, seed: int
     ):
-        networks = TabularVaeNetworks(config, num_columns, seed)
-        super().__init__(config, networks, config.train_samples, name="tabular_vae_learner")
-        self._config = config
-        self._num_columns = num_columns
         self._observation = Observation(preprocessing, config.likelihood)
+
+        def make_networks(precision: str, seed: int) -> TabularVaeNetworks:
+            del precision  # nothing is large enough for another than float32
+            return TabularVaeNetworks(config, num_columns, seed)
+
+        super().__init__(config, make_networks, seed, name="tabular_vae_learner")
 
     def _observe(self, inputs, seed):
         del seed
@@ -159,7 +154,7 @@ class TabularVaeLearner(VariationalLearner):
         return {name: tf.reduce_mean(values) for name, values in scores.items()}
 
     def freeze(self):
-        return FrozenTabularVae(self.networks, self._observation).frozen()
+        return FrozenTabularVae(self.frozen_networks(), self._observation).frozen()
 
 
 def build(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
@@ -25,14 +27,7 @@ from tfp_genens.seeds import derive_int
 
 
 class VaeNetworks(VariationalNetworks):
-    """Encoder q(z|x), decoder p(x|z) and prior p(z).
-
-    Args:
-      config: the VAE's configuration.
-      input_spec: what the inputs are.
-      precision: of the convolutions.
-      seed: of the initial weights.
-    """
+    """Encoder q(z|x), decoder p(x|z) and prior p(z); `precision` is of the convolutions."""
 
     def __init__(self, config: VaeConfig, input_spec: InputSpec, precision: str, seed: int):
         super().__init__(name="vae")
@@ -132,23 +127,12 @@ class FrozenVae(FrozenVariational):
 
 
 class VaeLearner(VariationalLearner):
-    """Trains an image VAE.
-
-    Args:
-      config: the VAE's configuration.
-      input_spec: what the inputs are.
-      seed: of the initial weights.
-
-    Raises:
-      UserError: the inputs are no images whose sides divide by 4.
-    """
+    """Trains an image VAE; raises UserError unless the inputs' sides divide by 4."""
 
     def __init__(self, config: VaeConfig, input_spec: InputSpec, seed: int):
         check_image_spec(input_spec)
-        networks = VaeNetworks(config, input_spec, config.precision, seed)
-        super().__init__(config, networks, config.train_samples, name="vae_learner")
-        self._config = config
         self._input_spec = input_spec
+        super().__init__(config, partial(VaeNetworks, config, input_spec), seed, name="vae_learner")
 
     def _observe(self, inputs, seed):
         x = pixels.scaled(inputs, self._input_spec)
@@ -166,14 +150,9 @@ class VaeLearner(VariationalLearner):
         }
 
     def freeze(self):
-        networks = VaeNetworks(self._config, self._input_spec, "float32", seed=0)
-        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
-            frozen.assign(trained)
-        # MAF permutations are drawn from the seed, so the prior itself must be carried over.
-        networks.prior = self.networks.prior
+        networks = self.frozen_networks()
         return FrozenVae(networks, self._input_spec, self._config.binarize).frozen()
 
 
 def build(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:
-    """A VAE for images whose sides divide by 4; raises UserError for other inputs."""
     return VaeLearner(config, data.input_spec, seed)

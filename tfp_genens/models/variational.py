@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.models.configs import VariationalConfig
-from tfp_genens.models.learner import Batches, Learner, Phase
+from tfp_genens.models.descent import DescentLearner, adam
 from tfp_genens.models.priors import Prior
 
 NUM_SCORE_SAMPLES = 16
@@ -209,42 +208,20 @@ class FrozenVariational(tf.Module, abc.ABC):
         )
 
 
-class VariationalLearner(Learner):
-    """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B).
+class VariationalLearner(DescentLearner):
+    """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B)."""
 
-    Args:
-      config: the VAE's configuration.
-      networks: what is trained.
-      train_samples: latent samples a training step draws per example.
-      name: of the module.
-    """
+    METRICS = ("loss", "distortion", "rate")
 
     def __init__(
         self,
-        config: VariationalConfig,
-        networks: VariationalNetworks,
-        train_samples: int,
+        config: Any,  # a VariationalConfig with train_samples
+        make_networks: Callable[[str, int], VariationalNetworks],
+        seed: int,
         *,
         name: str,
     ):
-        super().__init__(name=name)
-        self._train_samples = train_samples
-        self._beta = config.beta
-        self._num_steps = config.train_steps
-        self.networks = networks
-        # The legacy class applies its update in one fused operation a variable.
-        self.optimizer = tf_keras.optimizers.legacy.Adam(
-            tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps),
-            epsilon=1e-8,
-        )
-        self.optimizer._create_all_weights(self.networks.trainable_variables)
-
-    def state_variables(self):
-        return [*self.networks.variables, *self.optimizer.variables()]
-
-    def phases(self):
-        metrics = ("loss", "distortion", "rate")
-        return [Phase("train", self._num_steps, metrics, self._train_step)]
+        super().__init__(config, make_networks, adam(config), seed, name=name)
 
     @abc.abstractmethod
     def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:
@@ -265,16 +242,10 @@ class VariationalLearner(Learner):
         )
         return tf.reshape(distortion, tf.shape(rate)) + penalty, rate
 
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
-        variables = self.networks.trainable_variables
-        with tf.GradientTape() as tape:
-            distortion, rate = map(
-                tf.reduce_mean, self._weights(batches(step).inputs, seed, self._train_samples)
-            )
-            loss = distortion + self._beta * rate
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+    def losses(self, examples, seed):
+        weights = self._weights(examples.inputs, seed, self._config.train_samples)
+        distortion, rate = map(tf.reduce_mean, weights)
+        loss = distortion + self._config.beta * rate
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def validate(self, examples, seed):

@@ -11,7 +11,7 @@ cosine decay, as for the VAE; beta is 1e-3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import tensorflow as tf
 import tf_keras
@@ -22,7 +22,8 @@ from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
 from tfp_genens.models.configs import VibConfig
-from tfp_genens.models.learner import Batches, Learner, Phase
+from tfp_genens.models.descent import DescentLearner, adam
+from tfp_genens.models.freezing import score_functions
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.variational import VariationalNetworks, as_score
@@ -33,15 +34,7 @@ NUM_SCORE_SAMPLES = 16
 
 
 class VibNetworks(VariationalNetworks):
-    """Encoder q(z|x), marginal m(z), and classifier p(class|z) in the decoder's place.
-
-    Args:
-      config: the VIB's configuration.
-      input_spec: what the inputs are.
-      num_classes: how many classes.
-      precision: of the convolutions.
-      seed: of the initial weights.
-    """
+    """Encoder q(z|x), marginal m(z), and classifier p(class|z) in the decoder's place."""
 
     def __init__(
         self, config: VibConfig, input_spec: InputSpec, num_classes: int, precision: str, seed: int
@@ -141,79 +134,49 @@ OUTPUTS = {
 }
 
 
-class VibLearner(Learner):
+class VibLearner(DescentLearner):
     """Trains a VIB on cross-entropy + beta * rate with Adam and cosine decay.
-
-    Args:
-      config: the VIB's configuration.
-      data: the training set.
-      seed: of the initial weights.
 
     Raises:
       UserError: the inputs are no images whose sides divide by 4, or have no class labels.
     """
 
+    METRICS = ("loss", "cross_entropy", "rate", "accuracy")
+
     def __init__(self, config: VibConfig, data: TrainingData, seed: int):
-        super().__init__(name="vib_learner")
         check_image_spec(data.input_spec)
-        self._config = config
+        num_classes = supervised.num_classes(data)
+        make_networks = partial(VibNetworks, config, data.input_spec, num_classes)
+        super().__init__(config, make_networks, adam(config), seed, name="vib_learner")
         self._input_spec = data.input_spec
-        self._num_classes = supervised.num_classes(data)
-        self.networks = VibNetworks(
-            config, data.input_spec, self._num_classes, config.precision, seed
-        )
-        self.optimizer = supervised.adam(config, self.networks.trainable_variables)
 
-    def state_variables(self):
-        return [*self.networks.variables, *self.optimizer.variables()]
-
-    def phases(self):
-        metrics = ("loss", "cross_entropy", "rate", "accuracy")
-        return [Phase("train", self._config.train_steps, metrics, self._train_step)]
-
-    def _terms(self, inputs, labels, seed, num_samples) -> dict[str, tf.Tensor]:
+    def _terms(self, examples, seed, num_samples) -> dict[str, tf.Tensor]:
         """Mean cross-entropy and rate of raw inputs, in nats, and accuracy."""
-        x = pixels.scaled(inputs, self._input_spec)
+        x = pixels.scaled(examples.inputs, self._input_spec)
         shape = [num_samples, tf.shape(x)[0], self._config.latent_size]
         noise = tf.random.stateless_normal(shape, seed)
         z, rate = self.networks.rate(*self.networks.encode(x), noise)
         probabilities = tf.reduce_mean(self.networks.decode_mean(z), axis=0)
         return {
-            "cross_entropy": tf.reduce_mean(self.networks.distortion(labels, z)),
+            "cross_entropy": tf.reduce_mean(self.networks.distortion(examples.labels, z)),
             "rate": tf.cast(tf.reduce_mean(rate), tf.float32),
-            "accuracy": supervised.accuracy(labels, probabilities),
+            "accuracy": supervised.accuracy(examples.labels, probabilities),
         }
 
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
-        inputs, labels = batches(step)
-        variables = self.networks.trainable_variables
-        with tf.GradientTape() as tape:
-            terms = self._terms(inputs, labels, seed, self._config.train_samples)
-            loss = terms["cross_entropy"] + self._config.beta * terms["rate"]
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return {"loss": loss, **terms}
+    def losses(self, examples, seed):
+        terms = self._terms(examples, seed, self._config.train_samples)
+        return {"loss": terms["cross_entropy"] + self._config.beta * terms["rate"], **terms}
 
     def validate(self, examples, seed):
-        return self._terms(examples.inputs, examples.labels, seed, NUM_SCORE_SAMPLES)
+        return self._terms(examples, seed, NUM_SCORE_SAMPLES)
 
     def freeze(self):
-        networks = VibNetworks(self._config, self._input_spec, self._num_classes, "float32", seed=0)
-        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
-            frozen.assign(trained)
-        # MAF permutations are drawn from the seed, so the prior itself must be carried over.
-        networks.prior = self.networks.prior
-        module = FrozenVib(networks, self._input_spec)
+        module = FrozenVib(self.frozen_networks(), self._input_spec)
         both = ("inputs", "seed")
         return Frozen(
             module,
             {
-                "serving_default": FrozenFunction(module.serving_default, both, OUTPUTS),
-                **{
-                    name: FrozenFunction(getattr(module, name), both, {name: spec})
-                    for name, spec in OUTPUTS.items()
-                },
+                **score_functions(module, both, OUTPUTS),
                 "classify": FrozenFunction(module.classify, both),
             },
             decides=("rate_mean", "entropy_mean"),

@@ -15,6 +15,7 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import LONG_EVERY, WganConfig
+from tfp_genens.models.freezing import score_functions, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import (
     Network,
@@ -371,18 +372,14 @@ class WganLearner(Learner):
         return {"samples": tf.clip_by_value(samples, 0.0, 1.0)}
 
     def freeze(self):
-        networks = WganNetworks(self._config, self._input_spec, "float32", seed=0)
-        for frozen, trained in zip(networks.variables, self.networks.variables, strict=True):
-            frozen.assign(trained)
+        networks = with_values_of(
+            self.networks, WganNetworks(self._config, self._input_spec, "float32", seed=0)
+        )
         module = FrozenWgan(networks, self._input_spec)
         return Frozen(
             module,
             {
-                "serving_default": FrozenFunction(module.serving_default, ("inputs",), OUTPUTS),
-                **{
-                    name: FrozenFunction(getattr(module, name), ("inputs",), {name: spec})
-                    for name, spec in OUTPUTS.items()
-                },
+                **score_functions(module, ("inputs",), OUTPUTS),
                 "critic_gradient": FrozenFunction(
                     module.critic_gradient, ("inputs",), gradient_of="critic"
                 ),

@@ -11,6 +11,7 @@ from sklearn.ensemble import IsolationForest
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
+from tfp_genens.models.classical.references import stored
 from tfp_genens.models.configs import IsolationForestConfig
 from tfp_genens.seeds import derive_int
 
@@ -41,24 +42,21 @@ class Forest(fitted.Detector):
         depth = np.concatenate([_depths(tree) for tree in trees])
         num_rows = np.concatenate([tree.n_node_samples for tree in trees])
 
-        def constant(values, dtype):
-            return tf.Variable(values, dtype=dtype, trainable=False)
-
-        self.roots = constant(roots, tf.int32)
-        self.left = constant(np.where(is_leaf, itself, left), tf.int32)
-        self.right = constant(np.where(is_leaf, itself, right), tf.int32)
+        self.roots = stored(roots, tf.int32)
+        self.left = stored(np.where(is_leaf, itself, left), tf.int32)
+        self.right = stored(np.where(is_leaf, itself, right), tf.int32)
         feature = np.concatenate([tree.feature for tree in trees])
-        self.feature = constant(np.where(is_leaf, 0, feature), tf.int32)
-        self.threshold = constant(np.concatenate([tree.threshold for tree in trees]), tf.float64)
+        self.feature = stored(np.where(is_leaf, 0, feature), tf.int32)
+        self.threshold = stored(np.concatenate([tree.threshold for tree in trees]), tf.float64)
         # Rows that a leaf leaves together would take so many splits more.
-        self.path_length = constant(depth + expected_path_length(num_rows), tf.float64)
-        self.expected = constant(expected_path_length(np.array([num_samples]))[0], tf.float64)
-        self._num_steps = int(depth.max())
+        self.path_length = stored(depth + expected_path_length(num_rows), tf.float64)
+        self.expected = stored(expected_path_length(np.array([num_samples]))[0], tf.float64)
+        self.num_steps = stored(depth.max(), tf.int32)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)  # as scikit-learn's trees do
         node = tf.repeat(self.roots[tf.newaxis], tf.shape(x)[0], axis=0)
-        for _ in range(self._num_steps):
+        for _ in tf.range(self.num_steps):
             value = tf.gather(x, tf.gather(self.feature, node), batch_dims=1)
             goes_left = tf.cast(value, tf.float64) <= tf.gather(self.threshold, node)
             node = tf.where(goes_left, tf.gather(self.left, node), tf.gather(self.right, node))

@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.models.classical import fitted
-from tfp_genens.models.classical.references import References
+from tfp_genens.models.classical.references import References, stored
 from tfp_genens.models.configs import LofConfig
 
 DISTANCE_FLOOR = 1e-10
@@ -32,10 +32,8 @@ class LocalOutlierFactor(fitted.Detector):
         distances, index = search.kneighbors()
         farthest = distances[:, -1]
         reachability = np.maximum(distances, farthest[index]).mean(axis=1)
-        self.farthest = tf.Variable(farthest, dtype=tf.float64, trainable=False)
-        self.density = tf.Variable(
-            1.0 / (reachability + DISTANCE_FLOOR), dtype=tf.float64, trainable=False
-        )
+        self.farthest = stored(farthest)
+        self.density = stored(1.0 / (reachability + DISTANCE_FLOOR))
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         distances, index = self.references.nearest(x, self._num_neighbors)

@@ -8,6 +8,7 @@ from sklearn.covariance import EmpiricalCovariance
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.models.classical import fitted
+from tfp_genens.models.classical.references import stored
 from tfp_genens.models.configs import MahalanobisConfig
 
 RELATIVE_FLOOR = 1e-8
@@ -31,8 +32,8 @@ class Mahalanobis(fitted.Detector):
         variances, directions = np.linalg.eigh(covariance.covariance_)
         floor = RELATIVE_FLOOR * max(variances[-1], np.finfo(np.float64).tiny)
         whitening = directions / np.sqrt(np.maximum(variances, floor))
-        self.loc = tf.Variable(covariance.location_, dtype=tf.float64, trainable=False)
-        self.whitening = tf.Variable(whitening, dtype=tf.float64, trainable=False)
+        self.loc = stored(covariance.location_)
+        self.whitening = stored(whitening)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return tf.norm(tf.matmul(x - self.loc, self.whitening), axis=-1)

@@ -8,7 +8,7 @@ from sklearn.svm import OneClassSVM
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.models.classical import fitted
-from tfp_genens.models.classical.references import CHUNK, References
+from tfp_genens.models.classical.references import CHUNK, References, stored
 from tfp_genens.models.configs import OneClassSvmConfig
 
 
@@ -27,12 +27,12 @@ class KernelSum(fitted.Detector):
     def __init__(self, support_vectors: np.ndarray, weights: np.ndarray, gamma: float):
         super().__init__(name="kernel_sum")
         self.references = References(support_vectors)
-        self.log_weights = tf.Variable(np.log(weights), dtype=tf.float64, trainable=False)
-        self.gamma = tf.Variable(gamma, dtype=tf.float64, trainable=False)
+        self.log_weights = stored(np.log(weights))
+        self.gamma = stored(gamma)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         total = tf.fill([tf.shape(x)[0]], tf.constant(-np.inf, tf.float64))
-        for start in tf.range(0, self.references.num_rows, CHUNK):
+        for start in tf.range(0, self.references.num_rows(), CHUNK):
             log_kernel = -2.0 * self.gamma * self.references.half_squared_distances(x, start)
             terms = self.log_weights[start : start + CHUNK] + log_kernel
             chunk = tf.reduce_logsumexp(terms, axis=-1)

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
+from tfp_genens.models.classical.references import stored
 from tfp_genens.models.configs import PcaConfig
 
 
@@ -25,8 +26,8 @@ class PcaReconstruction(fitted.Detector):
     def __init__(self, x: np.ndarray, num_components: int | float):
         super().__init__(name="pca_reconstruction")
         pca = PCA(num_components).fit(x)
-        self.loc = tf.Variable(pca.mean_, dtype=tf.float64, trainable=False)
-        self.components = tf.Variable(pca.components_, dtype=tf.float64, trainable=False)
+        self.loc = stored(pca.mean_)
+        self.components = stored(pca.components_)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         centred = x - self.loc

@@ -9,6 +9,13 @@ CHUNK = 4096
 """Rows compared with at once: bounds the memory that a search takes."""
 
 
+def stored(values: np.ndarray, dtype: tf.DType = tf.float64) -> tf.Variable:
+    """What a method has learned. Members may differ in how much it is: the first axis is open."""
+    values = np.asarray(values)
+    shape = [None, *values.shape[1:]] if values.ndim else []
+    return tf.Variable(values, dtype=dtype, trainable=False, shape=tf.TensorShape(shape))
+
+
 class References(tf.Module):
     """Training rows to compare with.
 
@@ -21,10 +28,13 @@ class References(tf.Module):
 
     def __init__(self, rows: np.ndarray):
         super().__init__(name="references")
-        self.num_rows = len(rows)
-        self.rows = tf.Variable(rows, dtype=tf.float32, trainable=False)
+        self.rows = stored(rows, tf.float32)
         half_squares = 0.5 * np.square(rows.astype(np.float64)).sum(axis=1)
-        self.half_squares = tf.Variable(half_squares, dtype=tf.float64, trainable=False)
+        self.half_squares = stored(half_squares)
+
+    def num_rows(self) -> tf.Tensor:
+        """int32 []; members may differ in it."""
+        return tf.shape(self.rows)[0]
 
     def half_squared_distances(self, x: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         """To the chunk of rows from `start`, less |x|^2 / 2, which all rows have in common.
@@ -54,7 +64,7 @@ class References(tf.Module):
         shape = [tf.shape(x)[0], num_neighbors]
         nearness = tf.fill(shape, tf.constant(-np.inf, tf.float64))
         index = tf.zeros(shape, tf.int32)
-        for start in tf.range(0, self.num_rows, CHUNK):
+        for start in tf.range(0, self.num_rows(), CHUNK):
             found = -self.half_squared_distances(x, start)
             found_index = start + tf.broadcast_to(tf.range(tf.shape(found)[1]), tf.shape(found))
             nearness, top = tf.math.top_k(tf.concat([nearness, found], axis=1), num_neighbors)

@@ -1,0 +1,78 @@
+"""What the families share that descend one loss with one optimizer."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from tfp_genens.config import ModelConfig
+from tfp_genens.models.freezing import with_values_of
+from tfp_genens.models.learner import Batches, Examples, Learner, Phase
+
+
+def adam(config: ModelConfig) -> tf_keras.optimizers.legacy.Optimizer:
+    """Adam whose learning rate falls to zero along a cosine (paper, appendix B)."""
+    schedule = tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps)
+    return tf_keras.optimizers.legacy.Adam(schedule, epsilon=1e-8)
+
+
+class DescentLearner(Learner):
+    """Descends the loss of its networks.
+
+    Args:
+      config: the family's configuration.
+      make_networks: (precision, seed of the initial weights) -> the networks.
+      optimizer: what updates them; a legacy one, whose update is one fused operation a variable.
+      seed: of the initial weights.
+      name: of the module.
+
+    Attributes:
+      METRICS: names of what `losses` returns.
+    """
+
+    METRICS: tuple[str, ...]
+
+    def __init__(
+        self,
+        config: Any,
+        make_networks: Callable[[str, int], Any],
+        optimizer: tf_keras.optimizers.legacy.Optimizer,
+        seed: int,
+        *,
+        name: str,
+    ):
+        super().__init__(name=name)
+        self._config = config
+        self._make_networks = make_networks
+        self.networks = make_networks(config.precision, seed)
+        self.optimizer = optimizer
+        optimizer._create_all_weights(self.networks.trainable_variables)
+
+    @abc.abstractmethod
+    def losses(self, examples: Examples, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """Scalars of a training step; the one named "loss" is descended."""
+
+    def state_variables(self):
+        return [*self.networks.variables, *self.optimizer.variables()]
+
+    def phases(self):
+        return [Phase("train", self._config.train_steps, self.METRICS, self._train_step)]
+
+    def _train_step(
+        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
+    ) -> Mapping[str, tf.Tensor]:
+        examples = batches(step)
+        variables = self.networks.trainable_variables
+        with tf.GradientTape() as tape:
+            losses = self.losses(examples, seed)
+        gradients = tape.gradient(losses["loss"], variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return losses
+
+    def frozen_networks(self) -> Any:
+        """A copy of the networks in float32."""
+        return with_values_of(self.networks, self._make_networks("float32", 0))
