@@ -9,7 +9,7 @@ CHUNK = 4096
 """Rows compared with at once: bounds the memory that a search takes."""
 
 
-def stored(values: np.ndarray, dtype: tf.DType = tf.float64) -> tf.Variable:
+def stored(values: np.ndarray | float, dtype: tf.DType = tf.float64) -> tf.Variable:
     """What a method has learned. Members may differ in how much it is: the first axis is open."""
     values = np.asarray(values)
     shape = [None, *values.shape[1:]] if values.ndim else []
