@@ -18,7 +18,6 @@ from tfp_genens.evaluation import rows
 from tfp_genens.paper import documents
 from tfp_genens.paper import literature as published
 from tfp_genens.paper.tables import bits_table
-from tfp_genens.paper.tables.registry import TABLES
 from tfp_genens.scoring.columns import member_column
 
 SETTINGS = {"num_steps": 6, "num_levels": 3, "width": 96, "coupling": "additive"}
@@ -156,7 +155,7 @@ def test_what_is_not_finite_is_said():
     assert [line["member 0"] for line in shares.values()] == ["98 %", "0 %"]
     documents.to_markdown(found)
     # In the CSV an empty cell is what was not measured; pandas reads both as NaN by itself.
-    text = documents.to_csv(found)
+    text = documents.to_csv(found.records)
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     member = frame[(frame["record"] == "member") & (frame["member"] == "0/1")].iloc[0]
     assert (member["inversion_error"], member["bits_per_dim"]) == ("nan", "nan")
@@ -290,12 +289,11 @@ def test_what_has_no_bits_per_dim():
 
 
 def test_every_form_can_be_written(tmp_path):
-    assert TABLES["bits_per_dim"] is bits_table.table
     cells = {member: {100: "5.0"} for member in (0, 1)}
     document = bits_table.table([with_training(evaluation(), tmp_path, cells)])
     assert documents.to_markdown(document).count("\n| ---") == 4
-    assert documents.to_html(document).count("<table>") == 4
-    frame = pd.read_csv(io.StringIO(documents.to_csv(document)))
+    assert documents.to_html(documents.to_markdown(document)).count("<table>") == 4
+    frame = pd.read_csv(io.StringIO(documents.to_csv(document.records)))
     assert len(frame) == len(document.records)
     warnings = frame.loc[frame["record"] == "member", "warnings"]
     assert [json.loads(cell) for cell in warnings] == [[WARNING]] * 2

@@ -232,11 +232,11 @@ def test_the_attack_table_has_means_in_nats_of_the_attacked_member(document):
 
 
 def test_it_can_be_written_in_every_form(document):
-    texts = {suffix: to_text(document) for suffix, to_text in documents.FORMATS.items()}
-    assert "| The paper " in texts[".md"]
-    assert len(texts[".csv"].splitlines()) == 1 + len(document.records)
+    markdown = documents.to_markdown(document)
+    assert "| The paper " in markdown
+    assert len(documents.to_csv(document.records).splitlines()) == 1 + len(document.records)
     assert len(document.records) == 2 * 5 * 7 + 7 * 3
-    assert "<td>The paper</td>" in texts[".html"]
+    assert "<td>The paper</td>" in documents.to_html(markdown)
 
 
 @pytest.mark.parametrize(

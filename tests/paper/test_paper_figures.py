@@ -14,13 +14,15 @@ from sklearn.metrics import roc_auc_score
 from support.evaluations import evaluation as in_memory
 
 from tfp_genens.errors import UserError
-from tfp_genens.paper import counterparts
+from tfp_genens.paper import counterparts, registry
 from tfp_genens.paper.figures import likelihood_figure, member_figure, rate_distortion_figure
-from tfp_genens.paper.figures.registry import FIGURES_OF_PAPER
 from tfp_genens.paper.member_curve import Point
 from tfp_genens.reporting import evaluation_files, layout, score_figures
 from tfp_genens.reporting.layout import STYLE
 
+FIGURES = {
+    flag: row for flag, row in registry.of_kind(registry.FIGURE).items() if not row.is_trained
+}
 SETS = ("hflip", "fashion_mnist", "uniform", "adversarial_clipped")
 
 
@@ -31,7 +33,7 @@ def evaluation(make_evaluation):
 
 def drawn(name, *evaluations):
     with matplotlib.rc_context(STYLE):
-        page = FIGURES_OF_PAPER[name](evaluations)
+        page = FIGURES[name].function()(evaluations)
         page.figure.draw_without_rendering()
     return page
 
@@ -62,7 +64,7 @@ def member_auroc(evaluation, ood, member):
     return 100 * roc_auc_score(is_ood, -np.concatenate([inside, outside]))
 
 
-@pytest.mark.parametrize("name", FIGURES_OF_PAPER)
+@pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_a_readable_png(name, evaluation, tmp_path):
     page = drawn(name, evaluation)
     assert page.title
@@ -74,12 +76,12 @@ def test_every_figure_is_a_readable_png(name, evaluation, tmp_path):
         assert len(np.unique(np.asarray(image.convert("L")))) > 10  # Not an empty page.
 
 
-@pytest.mark.parametrize("name", FIGURES_OF_PAPER)
+@pytest.mark.parametrize("name", FIGURES)
 def test_the_same_files_give_the_same_bytes(name, evaluation):
     assert drawn(name, evaluation).png() == drawn(name, evaluation).png()
 
 
-@pytest.mark.parametrize("name", FIGURES_OF_PAPER)
+@pytest.mark.parametrize("name", FIGURES)
 def test_an_evaluation_without_sets_is_refused(name, make_evaluation):
     with pytest.raises(UserError, match="--evaluation_dir"):
         drawn(name, evaluation_files.load(make_evaluation(sets=())))
@@ -139,7 +141,7 @@ def test_every_evaluation_has_its_panels(make_evaluation):
         edited(make_evaluation(f"at {beta}"), lambda document, beta=beta: set_beta(document, beta))
         for beta in (1.0, 0.1)
     ]
-    for name in FIGURES_OF_PAPER:
+    for name in FIGURES:
         text = texts(drawn(name, *evaluations))
         assert "MNIST, beta 1" in text
         assert "MNIST, beta 0.1" in text

@@ -391,8 +391,8 @@ def test_too_little_for_a_curve():
 def test_every_form_can_be_written(make):
     document = make([evaluation(), evaluation(range(3), beta=0.1)])
     assert documents.to_markdown(document).count("\n| OoD set") >= 2
-    assert documents.to_html(document).count("<table>") >= 2
-    lines = documents.to_csv(document).splitlines()
+    assert documents.to_html(documents.to_markdown(document)).count("<table>") >= 2
+    lines = documents.to_csv(document.records).splitlines()
     assert len(lines) == len(document.records) + 1
     members = next(csv.DictReader(lines))["members"]
     assert json.loads(members) == ["0/0", "0/1", "0/2", "0/3", "0/4"]

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from tfp_genens import report as main_module
-from tfp_genens.paper.documents import Section, TableDocument
-from tfp_genens.paper.figures.registry import FIGURES_OF_PAPER
-from tfp_genens.paper.tables.registry import TABLES
+from tfp_genens.paper import registry
+from tfp_genens.paper.documents import Document
+from tfp_genens.paper.registry import Row
 from tfp_genens.reporting.layout import Page
 
 
@@ -27,26 +27,44 @@ def run(monkeypatch, capsys):
     return run
 
 
-def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, monkeypatch):
-    def table(evaluations):
-        return TableDocument("Mine", (), (Section(evaluations[0].directory.name),), ({"a": 1},))
+@pytest.fixture
+def register(monkeypatch):
+    """Adds a table or figure that `make` makes."""
 
-    monkeypatch.setitem(TABLES, "mine", table)
+    def register(kind, make):
+        row = Row(kind, "mine", "")
+        monkeypatch.setattr(Row, "function", lambda self: make)
+        monkeypatch.setitem(registry.ROWS, "mine", row)
+
+    return register
+
+
+@pytest.mark.parametrize("name", registry.ROWS)
+def test_every_row_is_there(name):
+    assert callable(registry.ROWS[name].function())
+
+
+def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, register):
+    def table(evaluations):
+        context = {"title": "Mine", "image": evaluations[0].directory.name, "caption": "C."}
+        return Document("figure", context, ({"a": 1},))
+
+    register("table", table)
     directory = make_evaluation()
     flags = ("--table=mine", f"--evaluation_dir={directory}", f"--output={tmp_path / 'mine.md'}")
     code, out, _ = run(*flags)
     assert code == 0
     assert out.split() == [str(tmp_path / f"mine{suffix}") for suffix in (".md", ".csv", ".html")]
     text = (tmp_path / "mine.md").read_text()
-    assert text.startswith("# Mine\n\n## evaluation\n")
+    assert text.startswith("# Mine\n\n![Mine](evaluation)\n\nC.\n\n## Read before comparing\n")
     assert "- A note on <members> & more." in text
     assert text.endswith(
         "```\npython -m tfp_genens.report \\\n    " + " \\\n    ".join(flags) + "\n```\n"
     )
 
 
-def test_a_figure_is_a_png_and_its_caption(make_evaluation, tmp_path, run, monkeypatch):
-    monkeypatch.setitem(FIGURES_OF_PAPER, "mine", lambda evaluations: Page("x", "t", "c", Figure()))
+def test_a_figure_is_a_png_and_its_caption(make_evaluation, tmp_path, run, register):
+    register("figure", lambda evaluations: Page("x", "t", "c", Figure()))
     output = tmp_path / "new" / "mine.png"
     flags = ("--figure=mine", f"--evaluation_dir={make_evaluation()}", f"--output={output}")
     code, out, _ = run(*flags)
@@ -88,4 +106,4 @@ def test_what_a_table_cannot_be_made_of_is_one_line(make_evaluation, tmp_path, r
 
 def test_unknown_names_list_what_there_is(tmp_path, run):
     _, _, err = run("--table=x", "--output=t", f"--evaluation_dir={tmp_path}")
-    assert ", ".join(TABLES) in err
+    assert ", ".join(registry.of_kind("table")) in err

@@ -81,5 +81,5 @@ def test_training_sets_that_the_paper_lacks_are_refused(knn):
 def test_every_form_can_be_written(knn):
     found = table2.table([knn(), evaluations.evaluation(range(5), SETS)])
     assert "Rate, knn" in documents.to_markdown(found)
-    assert "Rate, knn" in documents.to_html(found)
-    assert "knn" in documents.to_csv(found)
+    assert "Rate, knn" in documents.to_html(documents.to_markdown(found))
+    assert "knn" in documents.to_csv(found.records)

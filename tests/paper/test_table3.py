@@ -15,8 +15,6 @@ from tfp_genens.errors import UserError
 from tfp_genens.paper import documents, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.tables import table3
-from tfp_genens.paper.tables.registry import TABLES
-from tfp_genens.reporting import evaluation_files
 
 
 def split_of(name, split):
@@ -71,10 +69,6 @@ def anomaly(evaluation, score, member=0):
     parts = [s.values(score, member) for s in (evaluation.in_distribution, evaluation.ood[0])]
     sign = -1.0 if evaluation.spec(score).direction == "higher_is_normal" else 1.0
     return sign * np.concatenate(parts), np.repeat([0, 1], [len(part) for part in parts])
-
-
-def test_it_is_registered():
-    assert TABLES["3"] is table3.table
 
 
 def test_methods_are_the_papers_first_then_the_others():
@@ -335,16 +329,7 @@ def test_evaluations_of_what_it_is_not_about_are_refused():
 def test_every_form_can_be_written():
     found = table3.table(everything())
     assert "| Single IWAE" in documents.to_markdown(found)
-    assert "Single IWAE" in documents.to_html(found)
-    assert "Single IWAE" in documents.to_csv(found)
+    assert "Single IWAE" in documents.to_html(documents.to_markdown(found))
+    assert "Single IWAE" in documents.to_csv(found.records)
     for record in found.records:
         json.dumps(record["splits"])
-
-
-def test_splits_of_which_the_same_is_to_be_said_share_their_notes(make_evaluation):
-    one, two, another = (evaluation_files.load(make_evaluation(name)) for name in "abc")
-    another.document["notes"].append("Another note.")
-    sections = documents.provenance([one, two, another], "command")
-    assert len(sections) == 4
-    assert sections[1].text == (f"Likewise {sections[2].heading[:-1]}b.",)
-    assert sections[2].notes[1] == "Another note."

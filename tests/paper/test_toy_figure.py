@@ -13,7 +13,6 @@ import pytest
 from tfp_genens import report as main_module
 from tfp_genens.paper import documents
 from tfp_genens.paper import report as from_paper
-from tfp_genens.paper.documents import TableDocument
 from tfp_genens.paper.figures import toy_figure
 from tfp_genens.paper.toy import normal, regions
 from tfp_genens.paper.toy.experiment import Ensemble, Toy, ToySettings
@@ -172,7 +171,7 @@ def test_tables_hold_all_regions_and_curves(toy):
 
 
 def test_the_csv_is_unrounded(toy):
-    text = documents.to_csv(TableDocument("t", (), (), toy_figure.records(toy)))
+    text = documents.to_csv(toy_figure.records(toy))
     rows = list(csv.DictReader(text.splitlines()))
     assert len(rows) == len(toy.regions)
     for row, region in zip(rows, toy.regions, strict=True):

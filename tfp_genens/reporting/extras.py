@@ -6,7 +6,7 @@ import importlib.util
 
 from tfp_genens.errors import UserError
 
-PACKAGES = ("matplotlib", "jinja2")
+PACKAGES = ("matplotlib", "jinja2", "markdown_it")
 
 
 def require_report_extra(argument: str) -> None:

@@ -15,7 +15,8 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withTickedStroke
 from scipy import stats
 
-from tfp_genens.paper.documents import Section
+from tfp_genens.paper.documents import Document, Section
+from tfp_genens.paper.report import MeasuredFigure
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, Page
 from tfp_genens.reporting.provenance import short_commit
@@ -57,6 +58,23 @@ def figure(toy: Toy) -> Page:
     ]
     drawing.legend(handles=handles, loc="outside lower left", ncols=len(handles))
     return Page("figure_2", TITLE, _caption(toy), drawing)
+
+
+def trained(seed: int) -> MeasuredFigure:
+    """Trains the paper's toy example and draws it."""
+    from tfp_genens.paper.toy import experiment
+    from tfp_genens.runtime import configure_tensorflow
+
+    configure_tensorflow(num_threads=1)  # Networks as small as these lose time to more.
+    toy = experiment.run(experiment.ToySettings(), seed)
+    return measured(toy)
+
+
+def measured(toy: Toy) -> MeasuredFigure:
+    numbers = Document(
+        "sections", {"title": None, "text": (), "sections": sections(toy)}, records(toy)
+    )
+    return MeasuredFigure(figure(toy), numbers)
 
 
 def sections(toy: Toy) -> tuple[Section, ...]:
