@@ -196,6 +196,17 @@ def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExportConfig(Config):
+    """`python -m tfp_genens.export`."""
+
+    run_dir: str = option(help="the run directory of trained members")
+    members: tuple[str, ...] | None = option(
+        None, "members to freeze as one, e.g. 0,2,3; default: all of the run"
+    )
+    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
+
+
+@dataclasses.dataclass(frozen=True)
 class ScoreConfig(Config):
     """`python -m tfp_genens.score`."""
 
@@ -210,7 +221,6 @@ class ScoreConfig(Config):
     )
     members: tuple[str, ...] | None = option(None, "members to score with, e.g. 0,2; default: all")
     batch_size: int = option(100, "inputs scored at once", minimum=1)
-    seed: int | None = option(None, "seed of the scoring noise; default: the run's", minimum=0)
     alpha: float = option(
         0.05,
         "is_outlier is p_value <= alpha: the share of normal inputs flagged",

@@ -22,10 +22,12 @@ def score(values: Mapping[str, Any]) -> int:
     configure_tensorflow()
     from tfp_genens.data import open_source
     from tfp_genens.scoring import Ensemble, score_to_file
+    from tfp_genens.scoring.freeze import ensure_frozen
     from tfp_genens.scoring.writers import check_writable
 
     check_writable(config.output, "--output")
-    ensemble = Ensemble.load(config.run_dir, members, config.seed)
+    ensure_frozen(config.run_dir, members)
+    ensemble = Ensemble.load(config.run_dir, members)
     _warn_of_verdict(ensemble, config)
     source = open_source(config.input, ensemble.input_spec, data_dir=config.data_dir)
     num_rows = score_to_file(
@@ -43,14 +45,15 @@ def score(values: Mapping[str, Any]) -> int:
 def _warn_of_verdict(ensemble: Ensemble, config: ScoreConfig) -> None:
     from tfp_genens.scoring.stream import chosen_outputs
 
-    calibration = ensemble.calibration(chosen_outputs(ensemble, config.outputs))
-    if calibration is None:
-        print("no p_value: the run has no calibration for these outputs and seed", file=sys.stderr)
-    elif calibration.smallest_p_value > config.alpha:
+    outputs = chosen_outputs(ensemble, config.outputs)
+    smallest = ensemble.smallest_p_value(outputs)
+    if ensemble.decision_score(outputs) is None:
+        print("no p_value: the run has no held-out scores for these outputs", file=sys.stderr)
+    elif smallest > config.alpha:
         print(
             f"no input can be an outlier at --alpha={config.alpha:g}: with "
-            f"{len(calibration.normality)} held-out inputs no p_value is below "
-            f"{calibration.smallest_p_value:.2g}; train with more --validation_fraction",
+            f"{round(1 / smallest) - 1} held-out inputs no p_value is below {smallest:.2g}; train "
+            "with more --validation_fraction",
             file=sys.stderr,
         )
 

@@ -47,7 +47,8 @@ def train(values: Mapping[str, Any]) -> int:
     family_config = model_config(values, FAMILIES)
     # Slow to import: bad flags are reported first.
     configure_tensorflow(options.num_threads)
-    from tfp_genens.training.run import Run, train_run
+    from tfp_genens.training.config import Run
+    from tfp_genens.training.run import train_run
     from tfp_genens.training.signals import Stopped
 
     try:

@@ -38,6 +38,10 @@ class Differentiable(Protocol):
         """That score [batch] of one member, and its gradient [batch, *shape] per raw unit."""
         ...
 
+    def score_gradient(self, score: str, values: np.ndarray) -> np.ndarray:
+        """The gradient of a score of the whole ensemble, [batch, *shape] per raw unit."""
+        ...
+
 
 def member_gradient(ensemble: Differentiable, member: int = 0) -> Gradient:
     """The gradient of one member's own score.
@@ -60,21 +64,8 @@ def member_descent(ensemble: Differentiable) -> Gradient:
 
 
 def waic_gradient(ensemble: Differentiable) -> Gradient:
-    """The gradient of the whole ensemble's WAIC, mean - variance (ddof 0) of the scores l_i.
-
-    With member gradients g_i it is mean_i g_i - (2 / M) sum_i (l_i - mean l) g_i.
-    """
-
-    def gradient(values: np.ndarray) -> np.ndarray:
-        pairs = [
-            ensemble.score_and_gradient(values, member) for member in range(ensemble.num_members)
-        ]
-        log_probs = np.stack([np.asarray(log_prob, np.float64) for log_prob, _ in pairs])
-        gradients = np.stack([np.asarray(gradient, np.float64) for _, gradient in pairs])
-        weights = (1 - 2 * (log_probs - log_probs.mean(axis=0))) / ensemble.num_members
-        return np.einsum("mb,mb...->b...", weights, gradients)
-
-    return gradient
+    """The gradient of the whole ensemble's WAIC."""
+    return lambda values: ensemble.score_gradient("waic", values)
 
 
 def fgsm(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfp_genens.artifact.held_out import CALIBRATE, FIT, TUNE
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data.card_fraud import splits
 from tfp_genens.data.checks import warn_of_odd_columns
@@ -109,6 +110,10 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
+MAX_TUNE, MAX_FIT, MAX_CALIBRATE = 500, 1000, 1000
+"""Held-out examples are scored by every member: more would cost minutes, and tell little."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
     """A training set in memory, on the raw scale, as `input_spec.dtype`.
@@ -117,7 +122,8 @@ class TrainingData:
       name: the registered name or SPEC.
       train: [num_train, *shape].
       validation: [num_validation, *shape], held out of training; the same for all members. In
-        random order, so that the first few are a random sample even of data sorted by class.
+        random order, so that the first few are a random sample even of data sorted by class. It
+        has three disjoint parts, see `held_out`.
       fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes;
         labels have no part in it, as most models do not see them.
       labels: int64 [num_train], class numbers from 0; None where the set has none.
@@ -132,6 +138,26 @@ class TrainingData:
     fingerprint: str
     labels: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
+
+    @property
+    def held_out(self) -> dict[str, slice]:
+        """Which of the held-out examples have which use, by TUNE, FIT and CALIBRATE.
+
+        A quarter each, up to a limit, to tune and to fit; the rest, up to a limit, calibrates.
+        """
+        num = len(self.validation)
+        tune = min(max(num // 4, 1), MAX_TUNE)
+        fit = tune + min(num // 4, MAX_FIT)
+        return {
+            TUNE: slice(0, tune),
+            FIT: slice(tune, fit),
+            CALIBRATE: slice(fit, fit + MAX_CALIBRATE),
+        }
+
+    @property
+    def tuning(self) -> np.ndarray:
+        """The held-out inputs that training and checks may look at."""
+        return self.validation[self.held_out[TUNE]]
 
     @property
     def num_classes(self) -> int | None:

@@ -21,43 +21,21 @@ from typing import Any
 import numpy as np
 
 from tfp_genens import __version__
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact.manifest import git_commit, member_dir
+from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, origin_of, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import accuracy, published, results, rows, store, tables
+from tfp_genens.evaluation import accuracy, results, rows, store, tables
 from tfp_genens.files import atomic_path, make_directory, write_json
 from tfp_genens.scoring.columns import ScoreFile
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 from tfp_genens.scoring.ensemble import Ensemble
+from tfp_genens.scoring.freeze import ensure_frozen
 
 NUM_SAMPLES = 12  # of each member, for the figure of samples
-
-_OUTPUT_LABELS = {
-    "log_prob": "log p(x)",
-    "elbo": "ELBO",
-    "rate": "Rate",
-    "distortion": "Distortion",
-    "bits_per_dim": "Bits/dim",
-    "critic": "D",
-    "wasserstein_critic": "Wasserstein critic",
-    "odin": "ODIN",
-    "max_softmax": "Maximum softmax",
-    "entropy": "Class entropy",
-    "fraud": "Classifier",
-    "isolation_forest": "Isolation forest",
-    "mahalanobis": "Mahalanobis distance",
-    "knn_distance": "Nearest neighbours",
-    "lof": "Local outlier factor",
-    "one_class_svm": "One-class SVM",
-    "pca_reconstruction": "PCA reconstruction",
-}
-
-# Long, and of no use to a reader of results; they stay in the members' manifests.
-_MANIFEST_FIELDS_LEFT_OUT = ("signatures", "calibration")
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -69,9 +47,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
       UserError: the run, the in-distribution set or the output directory cannot be used.
     """
-    artifacts.git_commit()  # of the code as it starts, whatever is edited while it scores
+    git_commit()  # of the code as it starts, whatever is edited while it scores
     output_dir = make_directory(config.output_dir, "--output_dir")
-    ensemble = Ensemble.load(config.run_dir, member_numbers(config.members))
+    members = member_numbers(config.members)
+    ensure_frozen(config.run_dir, members)
+    ensemble = Ensemble.load(config.run_dir, members)
     in_spec, ood_names = _sets(config, ensemble)
     source = take(
         open_source(
@@ -196,7 +176,7 @@ class _Scorer:
         scored = self._store.scored(
             file_name,
             store.make_key(
-                self._ensemble.manifests,
+                [self._ensemble.manifest["weights_sha256"], *self._ensemble.manifests],
                 num_examples=self._config.num_examples,
                 outputs=outputs,
                 source=source.name,
@@ -252,11 +232,8 @@ def _document(
     missing: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
     """results.json, but for its notes."""
-    scores = [*in_scores.member_scores, *in_scores.ensemble_scores]
-    manifests = [
-        {key: value for key, value in manifest.items() if key not in _MANIFEST_FIELDS_LEFT_OUT}
-        for manifest in ensemble.manifests
-    ]
+    scores = {**in_scores.member_scores, **in_scores.ensemble_scores}
+    main_scores = [name for name, spec in scores.items() if spec.main]
     return {
         "schema_version": results.SCHEMA_VERSION,
         "train_dataset": ensemble.train_dataset,
@@ -269,31 +246,30 @@ def _document(
             [entry["name"] for entry in sets] + [entry["ood_dataset"] for entry in missing],
             scores,
         ),
-        "main_scores": list(published.main_scores(scores, ensemble.model)),
+        "main_scores": main_scores or list(in_scores.member_scores),
         "rows": list(result_rows),
         "missing": list(missing),
         "notes": [],
         "sets": list(sets),
         "settings": config.to_json(),
         "value_range": ensemble.input_spec.value_range,
-        "manifests": manifests,
-        "git_commit": artifacts.git_commit(),
+        "manifests": ensemble.manifests,
+        "git_commit": git_commit(),
         "versions": _versions(),
     }
 
 
 def labels(
-    train_dataset: str, ood_datasets: Iterable[str], scores: Iterable[str]
+    train_dataset: str, ood_datasets: Iterable[str], scores: Mapping[str, OutputSpec]
 ) -> dict[str, dict[str, str]]:
     """What tables and figures call sets and scores; what is not in it stands for itself.
 
     It goes into results.json, because reports are made from files alone.
     """
     found = [*(ood_sets.OOD_SETS.get(n) for n in ood_datasets), DATASETS.get(train_dataset)]
-    known = {**_OUTPUT_LABELS, **{name: row.label for name, row in ENSEMBLE_SCORES.items()}}
     return {
         "datasets": {row.name: row.label for row in found if row is not None},
-        "scores": {score: known[score] for score in scores if score in known},
+        "scores": {name: spec.label for name, spec in scores.items() if spec.label},
     }
 
 
@@ -354,7 +330,7 @@ def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> Non
 def _copy_training_metrics(run_dir: str, ensemble: Ensemble, output_dir: Path) -> None:
     """Reports are made from an evaluation's files alone, and training curves belong in them."""
     for manifest in ensemble.manifests:
-        source = artifacts.member_dir(run_dir, manifest["member"]) / "metrics.csv"
+        source = member_dir(run_dir, manifest["member"]) / "metrics.csv"
         target = results.training_path(output_dir, manifest["member"])
         target.parent.mkdir(exist_ok=True)
         if source.exists():

@@ -9,7 +9,6 @@ import numpy as np
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.evaluation import bootstrap, metrics, published
 from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import DECISION_SCORES
 
 
 def member_values(scores: ScoreFile, score: str) -> np.ndarray:
@@ -20,7 +19,7 @@ def member_values(scores: ScoreFile, score: str) -> np.ndarray:
 
 def ranking_score(scores: ScoreFile) -> str | None:
     """The ensemble score that ranks inputs in figures: the deciding one, or the first there is."""
-    names = (*DECISION_SCORES, *scores.ensemble_scores)
+    names = (scores.decision_score, *scores.ensemble_scores)
     return next((name for name in names if name in scores.ensemble_scores), None)
 
 

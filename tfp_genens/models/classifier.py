@@ -203,7 +203,7 @@ class ClassifierLearner(DescentLearner):
         make_networks = partial(ClassifierNetworks, config, data.input_spec, num_classes)
         super().__init__(config, make_networks, adam(config), seed, name="classifier_learner")
         self._input_spec = data.input_spec
-        self._tuning_images = data.validation[:NUM_TUNING]
+        self._tuning_images = data.tuning[:NUM_TUNING]
 
     def losses(self, examples, seed):
         x = pixels.scaled(examples.inputs, self._input_spec)

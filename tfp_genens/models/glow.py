@@ -359,7 +359,7 @@ class GlowLearner(Learner):
                 log_prob=lambda x: member.score(x, seed, ["log_prob"])["log_prob"],
                 untrained_log_prob=lambda x: untrained.log_prob(x, seed)["log_prob"].numpy(),
                 reconstruct=lambda x: member.call("reconstruct", inputs=x, seed=seed)["inputs"],
-                images=data.validation,
+                images=data.tuning,
                 input_spec=self._input_spec,
                 seed=self._seed,
             ),

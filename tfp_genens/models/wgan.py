@@ -390,7 +390,7 @@ class WganLearner(Learner):
 
     def checks(self, member, data, seed) -> dict[str, Any]:
         """How D, as exported, tells held-out images from fresh samples; and how far those are."""
-        real = data.validation[:NUM_CHECKED].astype(np.float32)
+        real = data.tuning[:NUM_CHECKED].astype(np.float32)
         fake = pixels.unscaled(
             self.networks.generate(len(real), tf.constant(seed)), self._input_spec
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.scoring.combine import available_scores
 
 METADATA_KEY = b"tfp_genens"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 EXAMPLE_ID = "example_id"
 P_VALUE = "p_value"
 IS_OUTLIER = "is_outlier"
@@ -28,15 +28,28 @@ def member_column(output: str, member: int) -> str:
 
 
 def score_schema(
-    outputs: dict[str, OutputSpec],
+    outputs: Mapping[str, OutputSpec],
+    ensemble_scores: Mapping[str, OutputSpec],
     members: Sequence[int],
     *,
+    inputs_of: Mapping[str, Sequence[str]],
+    model: str,
     train_dataset: str,
     source: str,
     decision_score: str | None,
 ) -> pa.Schema:
-    """The columns of a score table: example_id, members' scores, ensemble scores, the verdict."""
-    ensemble_scores = available_scores(outputs)
+    """The columns of a score table: example_id, members' scores, ensemble scores, the verdict.
+
+    Args:
+      outputs: the members' scores.
+      ensemble_scores: the ensemble's.
+      members: the members' numbers.
+      inputs_of: ensemble score -> the member outputs it is made of.
+      model: the family.
+      train_dataset: what the members were trained on.
+      source: the SPEC of the inputs.
+      decision_score: the ensemble score behind p_value; None for no p_value.
+    """
     fields = [pa.field(EXAMPLE_ID, pa.string())]
     for output in outputs:
         fields += [pa.field(member_column(output, i), pa.float64()) for i in members]
@@ -45,17 +58,16 @@ def score_schema(
         fields += [pa.field(P_VALUE, pa.float64()), pa.field(IS_OUTLIER, pa.bool_())]
     about = {
         "schema_version": SCHEMA_VERSION,
+        "model": model,
         "num_members": len(members),
         "members": list(members),
         "train_dataset": train_dataset,
         "source": source,
         "decision_score": decision_score,
-        "member_scores": {
-            name: {"unit": spec.unit, "direction": spec.direction} for name, spec in outputs.items()
-        },
+        "member_scores": {name: spec.to_json() for name, spec in outputs.items()},
         "ensemble_scores": {
-            name: {"unit": s.spec.unit, "direction": s.spec.direction, "of": s.of}
-            for name, s in ensemble_scores.items()
+            name: spec.to_json() | {"inputs": list(inputs_of[name])}
+            for name, spec in ensemble_scores.items()
         },
     }
     return pa.schema(fields, metadata={METADATA_KEY: json.dumps(about).encode()})
@@ -68,8 +80,8 @@ class ScoreFile:
     Attributes:
       frame: one row an input.
       members: the members' numbers, as in the column names.
-      member_scores: output name -> unit and direction.
-      ensemble_scores: score name -> unit and direction.
+      member_scores: output name -> what it is.
+      ensemble_scores: score name -> what it is.
       train_dataset: what the members were trained on.
       source: the SPEC of the inputs.
       about: all of the file's own description.
@@ -87,6 +99,16 @@ class ScoreFile:
     def num_members(self) -> int:
         return len(self.members)
 
+    @property
+    def decision_score(self) -> str | None:
+        """The ensemble score behind p_value; None where there is none."""
+        return self.about["decision_score"]
+
+    def inputs_of(self, score: str) -> tuple[str, ...]:
+        """The member outputs that an ensemble score is made of."""
+        described = self.about["ensemble_scores"][score]
+        return tuple(described["inputs"] if "inputs" in described else [described["of"]])
+
 
 def read_scores(path: str | os.PathLike) -> ScoreFile:
     """Reads a Parquet file that `score` or `evaluate` wrote.
@@ -99,8 +121,9 @@ def read_scores(path: str | os.PathLike) -> ScoreFile:
         about = json.loads((table.schema.metadata or {})[METADATA_KEY])
     except (OSError, pa.ArrowInvalid, KeyError) as e:
         raise UserError(str(path), "a Parquet file of scores", str(e)) from e
-    if about["schema_version"] != SCHEMA_VERSION:
-        raise UserError(str(path), f"schema_version {SCHEMA_VERSION}", str(about["schema_version"]))
+    if about["schema_version"] not in READABLE_VERSIONS:
+        expected = f"schema_version {' or '.join(map(str, READABLE_VERSIONS))}"
+        raise UserError(str(path), expected, str(about["schema_version"]))
     return ScoreFile(
         frame=table.to_pandas(),
         members=tuple(about["members"]),

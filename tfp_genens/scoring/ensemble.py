@@ -1,187 +1,217 @@
-"""The frozen ensemble: members that belong together, scored side by side."""
+"""The frozen ensemble as a Python object: a thin face of its SavedModels."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfp_genens.artifact.manifest import member_dir, read_manifest
-from tfp_genens.artifact.member import Member, scoring_seed
-from tfp_genens.artifact.spec import InputSpec, OutputSpec
+from tfp_genens.artifact.manifest import (
+    MANIFEST,
+    RENEW,
+    check_schema_version,
+    is_finished,
+    member_dir,
+    verify,
+)
+from tfp_genens.artifact.member import DEFAULT
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.files import read_json, require_keys
-from tfp_genens.scoring.calibration import Calibration, calibrate, orient
-from tfp_genens.scoring.combine import combine
+from tfp_genens.files import read_json, require_keys, sha256_of_tree
+from tfp_genens.scoring.analysis import CLASSIFY, GRADIENT, RECONSTRUCT, SAMPLE
+from tfp_genens.scoring.calibration import DEFAULT_ALPHA, smallest_p_value
+from tfp_genens.scoring.columns import P_VALUE
+from tfp_genens.scoring.freeze import ANALYSIS, VERSION, ensemble_dir
 from tfp_genens.seeds import derive_seed
 
-DEFAULT_ALPHA = 0.05
-GRADIENT = "_gradient"  # the signature NAME_gradient has the gradient of the output NAME
-_SHARED_FIELDS = {
-    "model": "the same model",
-    "train_dataset": "the same training data set",
-    "data_fingerprint": "the same training data",
-    "input": "the same input and preprocessing",
-    "signatures": "the same signatures",
-    "seed": "the same run seed",
-    "config_sha256": "the same configuration",
-}
+REQUIRED = ("model", "train_dataset", "seed", "input", "members", "signatures", "analysis")
 
 
 class Ensemble:
-    """Frozen members of one run; build it with `Ensemble.load`.
+    """Frozen members of one run and what is made of their scores; `Ensemble.load` builds it.
 
     The Python interface keeps scikit-learn's names and signs: `score_samples` and
     `decision_function` are higher for normal inputs, `predict` is +1 for normal and -1 for
     outlying ones.
 
     Args:
-      members: the loaded members.
-      seed: of the scoring noise; each member's own derives from it.
+      directory: RUN_DIR/ensemble, as `scoring.freeze` wrote it.
+      manifest: its manifest.
+
+    Attributes:
+      manifests: of the members, without what the ensemble's own manifest says for all.
+      outputs: the members' scores, name -> OutputSpec.
+      ensemble_scores: likewise of the ensemble.
+      functions: what can be done beside scoring: "sample", "reconstruct", "classify", gradients.
     """
 
-    def __init__(self, members: Sequence[Member], seed: int):
-        self.members = tuple(members)
-        self.seed = seed
-        self.manifests = [member.manifest for member in self.members]
-        first = self.manifests[0]
-        self.model: str = first["model"]
-        self.train_dataset: str = first["train_dataset"]
-        self.input_spec = InputSpec.from_json(first["input"])
-        self.outputs: dict[str, OutputSpec] = self.members[0].outputs
-        self.functions = self.members[0].functions
-        self._calibrations: dict[tuple[str, ...], Calibration | None] = {}
+    def __init__(self, directory: Path, manifest: Mapping[str, Any]):
+        self.directory = directory
+        self.manifest = manifest
+        self.manifests: list[Mapping[str, Any]] = manifest["members"]
+        self.members = tuple(int(member["member"]) for member in self.manifests)
+        self.model: str = manifest["model"]
+        self.train_dataset: str = manifest["train_dataset"]
+        self.seed: int = manifest["seed"]
+        self.input_spec = InputSpec.from_json(manifest["input"])
+        self._signatures: Mapping[str, Any] = manifest["signatures"]
+        self.outputs = self.specs(DEFAULT, "member_scores")
+        self.ensemble_scores = self.specs(DEFAULT, "ensemble_scores")
+        self.functions = tuple(manifest["analysis"])
+        # The loaded object must be kept: its signatures hold its variables weakly.
+        self._scoring = tf.saved_model.load(str(directory / VERSION))
 
     @classmethod
-    def load(
-        cls,
-        run_dir: str | os.PathLike,
-        members: Sequence[int] | None = None,
-        seed: int | None = None,
-    ) -> Ensemble:
-        """Loads and verifies a run's members.
+    def load(cls, run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> Ensemble:
+        """Loads and verifies a frozen ensemble.
 
         Args:
-          run_dir: the run's directory.
-          members: which; all of the run's where None.
-          seed: of the scoring noise; the run's own where None, which calibration was made with.
+          run_dir: the run's directory, or a copy of its `ensemble` folder.
+          members: of an ensemble of some members that was frozen beside the whole one.
 
         Raises:
-          UserError: no such run, an unfinished member, changed files, or members that do not
-            belong together.
+          UserError: none is there, its files have changed, or the members have since.
         """
-        run_dir = Path(run_dir)
-        if not (run_dir / "config.json").is_file():
+        directory = ensemble_dir(run_dir, members)
+        if members is None and not is_finished(directory) and (Path(run_dir) / VERSION).is_dir():
+            directory = Path(run_dir)
+        if not is_finished(directory):
             raise UserError(
-                "--run_dir", "the directory of a run (with a config.json)", str(run_dir)
+                "--run_dir",
+                f"a frozen ensemble at {directory}",
+                f"none; once its members are trained, {_renew(run_dir, members)} makes it",
             )
-        config = read_json(run_dir / "config.json", "--run_dir")
-        require_keys(config, ["num_members"], run_dir / "config.json", "--run_dir")
-        num_members = config["num_members"]
-        wanted = range(num_members) if members is None else members
-        unknown = [i for i in wanted if i not in range(num_members)]
-        if unknown or not len(wanted):
-            raise UserError("--members", f"some of 0 to {num_members - 1}", str(list(wanted)))
-        directories = [member_dir(run_dir, i) for i in wanted]
-        manifests = [read_manifest(directory) for directory in directories]
-        for number, directory, manifest in zip(wanted, directories, manifests, strict=True):
-            if manifest["member"] != number:
-                raise UserError(
-                    "--run_dir", f"member {number} in {directory}", f"member {manifest['member']}"
-                )
-        _check_together(directories, manifests)
-        loaded = [Member(d, m) for d, m in zip(directories, manifests, strict=True)]
-        return cls(loaded, manifests[0]["seed"] if seed is None else seed)
+        manifest = read_json(directory / MANIFEST, "--run_dir")
+        check_schema_version(manifest, directory / MANIFEST, "--run_dir", _renew(run_dir, members))
+        require_keys(manifest, REQUIRED, directory / MANIFEST, "--run_dir")
+        for name, digest in manifest["weights_sha256"].items():
+            remedy = f"make it anew: {_renew(run_dir, members)}"
+            verify("--run_dir", directory / name, sha256_of_tree, digest, remedy)
+        _check_current(Path(run_dir), members, manifest)
+        return cls(directory, manifest)
 
     @property
     def num_members(self) -> int:
-        return len(self.members)
+        return len(self.manifests)
 
-    @property
-    def attacked_score(self) -> str | None:
-        """The output whose gradient the members offer, higher for normal inputs; None: none."""
-        return next((name for name in self.outputs if f"{name}{GRADIENT}" in self.functions), None)
+    @functools.cached_property
+    def _analysis(self) -> Any:
+        return tf.saved_model.load(str(self.directory / ANALYSIS))
 
-    def _seed(self, member: Member) -> np.ndarray:
-        return scoring_seed(self.seed, member.manifest["member"])
+    def specs(self, signature: str, kind: str) -> dict[str, OutputSpec]:
+        """The "member_scores" or "ensemble_scores" of a signature."""
+        described = self._signatures[signature][kind]
+        return {name: OutputSpec.from_json(spec) for name, spec in described.items()}
+
+    def inputs_of(self, score: str) -> tuple[str, ...]:
+        """The member outputs that an ensemble score is made of."""
+        return tuple(self._signatures[DEFAULT]["ensemble_scores"][score]["inputs"])
+
+    def signature_for(self, outputs: Sequence[str] | None = None) -> str:
+        """The signature that computes these member outputs and the fewest others."""
+        names = set(self.outputs if outputs is None else outputs)
+        covering = [n for n, s in self._signatures.items() if names <= set(s["member_scores"])]
+        if not covering:
+            got = ", ".join(outputs or ())
+            raise UserError("--outputs", "some of " + ", ".join(self.outputs), got)
+        return min(covering, key=lambda name: len(self._signatures[name]["member_scores"]))
+
+    def decision_score(self, outputs: Sequence[str] | None = None) -> str | None:
+        """The ensemble score that p-values are made of; None where there are none."""
+        return self._signatures[self.signature_for(outputs)]["decision_score"]
+
+    def smallest_p_value(self, outputs: Sequence[str] | None = None) -> float:
+        """No alpha below it flags anything."""
+        return smallest_p_value(self._signatures[self.signature_for(outputs)]["num_calibrate"])
 
     def score(
         self, values: np.ndarray, outputs: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """Every member's scores of the same inputs.
+        """Every score of the same inputs, in one pass of the frozen graph.
 
         Args:
           values: raw inputs [batch, *event_shape].
-          outputs: which member outputs; all where None.
+          outputs: member outputs that are wanted; all where None.
 
         Returns:
-          output name -> float64 [num_members, batch].
+          float64: member outputs [batch, num_members], ensemble scores and, where calibrated,
+          "p_value" [batch]; "is_outlier" bool [batch] at the default alpha.
         """
-        parts = [member.score(values, self._seed(member), outputs) for member in self.members]
-        return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+        signature = self._scoring.signatures[self.signature_for(outputs)]
+        found = signature(inputs=tf.constant(np.asarray(values, np.float32)))
+        return {
+            name: x.numpy() if x.dtype == tf.bool else x.numpy().astype(np.float64)
+            for name, x in found.items()
+        }
 
-    def calibration(self, outputs: Sequence[str]) -> Calibration | None:
-        """The calibration for these member outputs.
-
-        None where the run has none, or where the scoring noise has another seed than the run's: it
-        is shared by all inputs, so another seed shifts all scores together, the held-out ones too.
-        """
-        if self.seed != self.manifests[0]["seed"]:
-            return None
-        key = tuple(outputs)
-        if key not in self._calibrations:
-            self._calibrations[key] = calibrate(self.members, key)
-        return self._calibrations[key]
+    @property
+    def attacked_score(self) -> str | None:
+        """The member output whose gradient is offered, higher for normal inputs; None: none."""
+        described = self.manifest["analysis"].values()
+        of = (entry["gradient_of"] for entry in described)
+        return next((name for name in of if name in self.outputs), None)
 
     def score_and_gradient(self, values: np.ndarray, member: int) -> tuple[np.ndarray, np.ndarray]:
         """A member's `attacked_score` [batch], and its gradient with respect to the raw inputs.
 
-        Raises:
-          UserError: the members have no gradient.
+        Args:
+          values: raw inputs [batch, *event_shape].
+          member: its position.
         """
-        chosen = self.members[member]
         score = self.attacked_score or "score"
-        signature = f"{score}{GRADIENT}"
-        result = chosen.call(signature, inputs=values, seed=self._seed(chosen))
-        return result[score], result["gradient"]
+        found = self._analyse(self._gradient_signature(score), inputs=values, member=member)
+        return found[score], found[GRADIENT]
+
+    def score_gradient(self, score: str, values: np.ndarray) -> np.ndarray:
+        """The gradient of an ensemble score, float32 [batch, *event_shape] per raw unit."""
+        return self._analyse(self._gradient_signature(score), inputs=values)[GRADIENT]
+
+    def _gradient_signature(self, score: str) -> str:
+        described = self.manifest["analysis"].items()
+        names = [name for name, entry in described if entry["gradient_of"] == score]
+        return names[0] if names else f"{score}_{GRADIENT}"
 
     def classify(self, values: np.ndarray) -> np.ndarray:
-        """Every member's class probabilities of raw inputs, [num_members, batch, num_classes].
-
-        Raises:
-          UserError: the members do not classify.
-        """
-        return np.stack(
-            [
-                member.call("classify", inputs=values, seed=self._seed(member))["probabilities"]
-                for member in self.members
-            ]
-        )
+        """Every member's class probabilities of raw inputs, [num_members, batch, num_classes]."""
+        members = range(self.num_members)
+        found = [self._analyse(CLASSIFY, inputs=values, member=k) for k in members]
+        return np.stack([probabilities["probabilities"] for probabilities in found])
 
     def reconstruct(self, values: np.ndarray, member: int = 0) -> np.ndarray:
         """What a member makes of raw inputs [batch, *event_shape], on the same scale."""
-        chosen = self.members[member]
-        return chosen.call("reconstruct", inputs=values, seed=self._seed(chosen))["inputs"]
+        return self._analyse(RECONSTRUCT, inputs=values, member=member)["inputs"]
 
     def sample(self, num: int, member: int = 0, seed: int = 0) -> np.ndarray:
         """Draws from a member, [num, *event_shape] on the raw scale."""
-        sample_seed = derive_seed(seed, "sample", member)
-        return self.members[member].call("sample", num=num, seed=sample_seed)["inputs"]
+        drawn_from = derive_seed(seed, "sample", member)
+        return self._analyse(SAMPLE, num=num, seed=drawn_from, member=member)["inputs"]
+
+    def _analyse(self, function: str, **arguments: Any) -> dict[str, np.ndarray]:
+        if function not in self.functions:
+            got = "only " + (", ".join(self.functions) or "scores")
+            raise UserError(str(self.directory), f"an ensemble that can {function}", got)
+        dtypes = {"inputs": np.float32, "seed": np.int32, "num": np.int32, "member": np.int32}
+        tensors = {
+            name: tf.constant(np.asarray(value, dtypes[name])) for name, value in arguments.items()
+        }
+        found = self._analysis.signatures[function](**tensors)
+        return {name: tensor.numpy() for name, tensor in found.items()}
 
     def score_samples(self, values: np.ndarray) -> np.ndarray:
         """The deciding ensemble score, higher = more normal, float64 [batch]."""
-        calibration = self._required_calibration()
-        combined = combine(self.score(self._checked(values)))
-        return orient(calibration.score, combined[calibration.score])
+        score = self._required_decision_score()
+        found = self.score(self._checked(values))[score]
+        return found if self.ensemble_scores[score].direction == HIGHER_IS_NORMAL else -found
 
     def p_value(self, values: np.ndarray) -> np.ndarray:
-        """Conformal p-values, float64 [batch]; see `Calibration`."""
-        calibration = self._required_calibration()
-        combined = combine(self.score(self._checked(values)))
-        return calibration.p_value(combined[calibration.score])
+        """Conformal p-values, float64 [batch]; see `scoring.calibration`."""
+        self._required_decision_score()
+        return self.score(self._checked(values))[P_VALUE]
 
     def decision_function(self, values: np.ndarray, alpha: float = DEFAULT_ALPHA) -> np.ndarray:
         """p_value - alpha, float64 [batch]: positive for inputs that pass as normal."""
@@ -200,34 +230,30 @@ class Ensemble:
             raise UserError("values", "finite numbers", "NaN or infinity")
         return values
 
-    def _required_calibration(self) -> Calibration:
-        calibration = self.calibration(tuple(self.outputs))
-        if calibration is None:
-            raise UserError("--run_dir", "a run with calibrated members", "no validation scores")
-        return calibration
+    def _required_decision_score(self) -> str:
+        score = self.decision_score()
+        if score is None:
+            raise UserError("run_dir", "a calibrated ensemble", "no held-out scores")
+        return score
 
 
-def _check_together(directories: Sequence[Path], manifests: Sequence[Mapping[str, Any]]) -> None:
-    first = manifests[0]
-    for directory, manifest in zip(directories, manifests, strict=True):
-        for field, meaning in _SHARED_FIELDS.items():
-            if manifest[field] != first[field]:
-                raise UserError(
-                    "--run_dir",
-                    f"members with {meaning} as {directories[0].name} ({_short(first[field])})",
-                    f"{directory.name} with {_short(manifest[field])}",
-                )
-    digests = [manifest["weights_sha256"] for manifest in manifests]
-    for i, digest in enumerate(digests):
-        if digest in digests[:i]:
+def _renew(run_dir: str | os.PathLike, members: Sequence[int] | None) -> str:
+    chosen = f" --members={','.join(map(str, members))}" if members else ""
+    return RENEW.format(run_dir) + chosen
+
+
+def _check_current(
+    run_dir: Path, members: Sequence[int] | None, manifest: Mapping[str, Any]
+) -> None:
+    """Raises UserError where a member beside the ensemble is no longer the one frozen in it."""
+    for frozen in manifest["members"]:
+        directory = member_dir(run_dir, frozen["member"])
+        if not is_finished(directory):
+            continue
+        found = read_json(directory / MANIFEST, "--run_dir").get("weights_sha256")
+        if found != frozen["weights_sha256"]:
             raise UserError(
                 "--run_dir",
-                "members trained independently",
-                f"{directories[i].name} with the weights of "
-                f"{directories[digests.index(digest)].name}",
+                f"{directory} to be as it was frozen into the ensemble",
+                f"another; {_renew(run_dir, members)} makes the ensemble anew",
             )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -5,27 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from tfp_genens.data import Source
 from tfp_genens.errors import UserError
-from tfp_genens.scoring.columns import EXAMPLE_ID, IS_OUTLIER, P_VALUE, member_column, score_schema
-from tfp_genens.scoring.combine import combine
-from tfp_genens.scoring.ensemble import DEFAULT_ALPHA, Ensemble
+from tfp_genens.scoring.calibration import DEFAULT_ALPHA
+from tfp_genens.scoring.columns import (
+    EXAMPLE_ID,
+    IS_OUTLIER,
+    P_VALUE,
+    member_column,
+    score_schema,
+)
+from tfp_genens.scoring.ensemble import Ensemble
 from tfp_genens.scoring.writers import open_writer
-
-
-def table_schema(ensemble: Ensemble, source: Source, outputs: Sequence[str]) -> pa.Schema:
-    """The schema of the tables that `score_table` yields."""
-    calibration = ensemble.calibration(outputs)
-    return score_schema(
-        {name: ensemble.outputs[name] for name in outputs},
-        [member.manifest["member"] for member in ensemble.members],
-        train_dataset=ensemble.train_dataset,
-        source=source.name,
-        decision_score=calibration.score if calibration else None,
-    )
 
 
 def chosen_outputs(ensemble: Ensemble, outputs: Sequence[str] | None) -> tuple[str, ...]:
@@ -35,6 +28,29 @@ def chosen_outputs(ensemble: Ensemble, outputs: Sequence[str] | None) -> tuple[s
     if unknown or not names:
         raise UserError("--outputs", "some of " + ", ".join(ensemble.outputs), ", ".join(names))
     return names
+
+
+def table_schema(ensemble: Ensemble, source: Source, outputs: Sequence[str]) -> pa.Schema:
+    """The schema of the tables that `score_table` yields.
+
+    Ensemble scores are those of the outputs asked for, and the one that decides.
+    """
+    decision_score = ensemble.decision_score(outputs)
+    scores = {
+        name: spec
+        for name, spec in ensemble.ensemble_scores.items()
+        if name == decision_score or set(ensemble.inputs_of(name)) <= set(outputs)
+    }
+    return score_schema(
+        {name: ensemble.outputs[name] for name in outputs},
+        scores,
+        ensemble.members,
+        inputs_of={name: ensemble.inputs_of(name) for name in scores},
+        model=ensemble.model,
+        train_dataset=ensemble.train_dataset,
+        source=source.name,
+        decision_score=decision_score,
+    )
 
 
 def score_table(
@@ -48,7 +64,7 @@ def score_table(
     """Scores a source; every member sees the same inputs in the same order.
 
     Args:
-      ensemble: the frozen members.
+      ensemble: the frozen ensemble.
       source: the inputs.
       batch_size: inputs scored at once.
       outputs: which member outputs; all where None.
@@ -59,25 +75,15 @@ def score_table(
     """
     names = chosen_outputs(ensemble, outputs)
     schema = table_schema(ensemble, source, names)
-    calibration = ensemble.calibration(names)
     for batch in source.batches(batch_size):
         scores = ensemble.score(batch.values, names)
-        for name, values in scores.items():
-            if values.shape != (ensemble.num_members, len(batch.example_ids)):
-                raise ValueError(
-                    f"`{name}` must have one score a member and example; got {values.shape} for "
-                    f"{ensemble.num_members} members and {len(batch.example_ids)} examples."
-                )
-        columns: dict[str, object] = {EXAMPLE_ID: list(batch.example_ids)}
-        for name, values in scores.items():
-            for member, row in zip(ensemble.members, values, strict=True):
-                columns[member_column(name, member.manifest["member"])] = row
-        combined = combine(scores)
-        columns |= combined
-        if calibration is not None:
-            p_value = calibration.p_value(combined[calibration.score])
-            columns |= {P_VALUE: p_value, IS_OUTLIER: np.less_equal(p_value, alpha)}
-        yield pa.table(columns, schema=schema)
+        if P_VALUE in scores:
+            scores[IS_OUTLIER] = scores[P_VALUE] <= alpha
+        columns = {EXAMPLE_ID: list(batch.example_ids), **scores}
+        for name in names:
+            for member, values in zip(ensemble.members, scores[name].T, strict=True):
+                columns[member_column(name, member)] = values
+        yield pa.table({field.name: columns[field.name] for field in schema}, schema=schema)
 
 
 def score_to_file(

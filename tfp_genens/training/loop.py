@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from tfp_genens.errors import UserError
 from tfp_genens.models.learner import Batches, Examples, Learner, Phase
 from tfp_genens.training.records import EventsWriter, MetricsFile
 from tfp_genens.training.signals import Stopped, StopRequest
@@ -24,6 +25,7 @@ from tfp_genens.training.signals import Stopped, StopRequest
 LOG_EVERY = 50
 CALL_SECS = 1.0  # aimed at, a call of the compiled loop: how long a signal may have to wait
 NUM_IMAGES = 16
+CHECKPOINTS = "checkpoints"
 
 
 class NonFiniteLossError(Exception):
@@ -38,6 +40,20 @@ class _State(tf.Module):
         self.learner = learner
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.wall_secs = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+
+def restore_learner(learner: Learner, directory: Path) -> None:
+    """Reads a member's last checkpoint into a learner.
+
+    Raises:
+      UserError: there is none.
+    """
+    checkpoints = directory / CHECKPOINTS
+    latest = tf.train.latest_checkpoint(str(checkpoints))
+    if latest is None:
+        raise UserError("--run_dir", f"a checkpoint in {checkpoints}", "none")
+    checkpoint = tf.train.Checkpoint(state=_State(learner))
+    checkpoint.restore(latest).assert_nontrivial_match()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +105,7 @@ class TrainingLoop:
         self._num_steps = sum(phase.num_steps for phase in self._phases)
         self._state = _State(learner)
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(state=self._state), str(directory / "checkpoints"), max_to_keep=2
+            tf.train.Checkpoint(state=self._state), str(directory / CHECKPOINTS), max_to_keep=2
         )
 
     def run(self, stop: StopRequest, on_pace: Callable[[float], None]) -> LoopResult:

@@ -1,0 +1,309 @@
+"""One frozen ensemble out of a run's members: everything that scores calls this one graph.
+
+    RUN_DIR/ensemble/1/             members' and ensemble's scores, p-value and verdict, in
+                                    TensorFlow Serving's layout
+    RUN_DIR/ensemble/analysis/      what only evaluation needs: gradients, samples, reconstructions
+    RUN_DIR/ensemble/manifest.json  written last
+
+No model code is needed, see `artifact.linking`; `python -m tfp_genens.export` makes it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import tensorflow as tf
+
+from tfp_genens.artifact import held_out, linking
+from tfp_genens.artifact.export import save
+from tfp_genens.artifact.manifest import (
+    CONFIG,
+    SAVED_MODEL,
+    git_commit,
+    is_finished,
+    member_dir,
+    read_manifest,
+    write_manifest,
+)
+from tfp_genens.artifact.member import DEFAULT, scoring_seed
+from tfp_genens.artifact.spec import InputSpec, OutputSpec
+from tfp_genens.errors import UserError
+from tfp_genens.files import make_directory, read_json, require_keys, sha256_of_tree
+from tfp_genens.scoring import analysis, calibration
+from tfp_genens.scoring.columns import IS_OUTLIER, P_VALUE
+from tfp_genens.scoring.scores import EnsembleScore, State, available_scores, combine
+
+ENSEMBLE, VERSION, ANALYSIS = "ensemble", "1", "analysis"
+WITH_ALPHA = "with_alpha"
+
+# What members of an ensemble have in common: fields of their manifests, and what they mean.
+_SHARED_FIELDS = {
+    "model": "the same model",
+    "train_dataset": "the same training data set",
+    "data_fingerprint": "the same training data",
+    "input": "the same input and preprocessing",
+    "signatures": "the same signatures",
+    "seed": "the same run seed",
+    "config_sha256": "the same configuration",
+}
+_SHARED_WITHOUT_MEANING = ("run_id", "config", "decides")
+# Kept for all members together.
+_NOT_KEPT = ("signatures", "input", "held_out", "schema_version")
+
+
+def ensemble_dir(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> Path:
+    """RUN_DIR/ensemble, or RUN_DIR/ensemble_0_2 for an ensemble of some members beside it."""
+    return Path(run_dir) / "_".join([ENSEMBLE, *map(str, members or ())])
+
+
+def unfinished_members(run_dir: str | os.PathLike) -> list[int]:
+    """Numbers of the run's members that have no manifest yet; raises UserError for no run."""
+    return [i for i in range(num_members(run_dir)) if not is_finished(member_dir(run_dir, i))]
+
+
+def num_members(run_dir: str | os.PathLike) -> int:
+    """How many members the run is to have; raises UserError where there is no run."""
+    path = Path(run_dir) / CONFIG
+    if not path.is_file():
+        raise UserError("--run_dir", f"the directory of a run (with a {CONFIG})", str(run_dir))
+    config = read_json(path, "--run_dir")
+    require_keys(config, ["num_members"], path, "--run_dir")
+    return config["num_members"]
+
+
+def freeze_ensemble(
+    run_dir: str | os.PathLike,
+    members: Sequence[int] | None = None,
+    directory: Path | None = None,
+) -> Path:
+    """Freezes members into one SavedModel; one that is there is replaced when this is complete.
+
+    Args:
+      run_dir: the run's directory.
+      members: their numbers; all of the run's where None.
+      directory: where it is written; RUN_DIR/ensemble where None.
+
+    Returns:
+      The directory.
+
+    Raises:
+      UserError: no such run, an unfinished member, changed files, or members that do not belong
+        together.
+    """
+    total = num_members(run_dir)
+    numbers = list(range(total) if members is None else members)
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(total)):
+        got = ",".join(map(str, numbers))
+        raise UserError("--members", f"some of 0 to {total - 1}, each once", got)
+    directories = [member_dir(run_dir, i) for i in numbers]
+    manifests = [read_manifest(path) for path in directories]
+    _check_together(numbers, directories, manifests)
+    make_directory(run_dir, "--run_dir")
+    directory = directory or ensemble_dir(run_dir)
+    ensemble = _Members(directories, manifests)
+    analysing = analysis.Analysis(ensemble.linked, ensemble.seeds, manifests[0], ensemble.scores)
+    with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
+        partial = directory.with_name(f".{directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        save(ensemble, ensemble.signatures(), partial / VERSION)
+        if analysing.functions:
+            save(analysing, analysing.functions, partial / ANALYSIS)
+        write_manifest(partial, _fields(partial, manifests, ensemble, analysing))
+        shutil.rmtree(directory, ignore_errors=True)
+        os.replace(partial, directory)
+    return directory
+
+
+def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> None:
+    """Freezes the ensemble where it is missing and its members are trained; else does nothing."""
+    directory = ensemble_dir(run_dir, members)
+    if is_finished(directory) or not (Path(run_dir) / CONFIG).is_file():
+        return
+    unfinished = unfinished_members(run_dir)
+    if not unfinished or (members and not set(members) & set(unfinished)):
+        freeze_ensemble(run_dir, members, directory)
+
+
+class _Members(tf.Module):
+    """Linked members and what is made of their scores, as functions of raw inputs alone."""
+
+    def __init__(self, directories: Sequence[Path], manifests: Sequence[Mapping[str, Any]]):
+        super().__init__()
+        first = manifests[0]
+        self._described: Mapping[str, Any] = first["signatures"]
+        self._input_spec = InputSpec.from_json(first["input"])
+        self._decides: Sequence[str] = first["decides"]
+        self._directories = directories
+        self.seeds = [scoring_seed(first["seed"], manifest["member"]) for manifest in manifests]
+        self.linked = linking.link(
+            [path / SAVED_MODEL for path in directories], list(self._described)
+        )
+        self._has_held_out = all(manifest.get("held_out") for manifest in manifests)
+        self.scores = {
+            name: available_scores(outputs) for name, outputs in self.member_outputs().items()
+        }
+        self.states = self._fitted(self.scores[DEFAULT])
+        self.held_out = {name: self._held_out_normality(name) for name in self.scores}
+
+    def member_outputs(self) -> dict[str, dict[str, OutputSpec]]:
+        """Signature -> the scores that it gives of each member; only those that give scores."""
+        return {
+            name: {output: OutputSpec.from_json(spec) for output, spec in entry["outputs"].items()}
+            for name, entry in self._described.items()
+            if entry["outputs"]
+        }
+
+    def decision_score(self, signature: str) -> EnsembleScore | None:
+        """What p-values are made of: the first of the family's choice that can be computed."""
+        if not self._has_held_out:
+            return None
+        found = (self.scores[signature].get(name) for name in self._decides)
+        return next((score for score in found if score is not None), None)
+
+    def _fitted(self, scores: Mapping[str, EnsembleScore]) -> dict[str, State]:
+        states: dict[str, State] = {}
+        for name, score in scores.items():
+            if score.fit is not None:
+                outputs = held_out.read(self._directories, score.inputs, held_out.FIT)
+                states[name] = score.fit(*(outputs[output] for output in score.inputs))
+        return states
+
+    def _held_out_normality(self, signature: str) -> tf.Tensor | None:
+        """Of the inputs held out to calibrate, sorted; None where there are none."""
+        score = self.decision_score(signature)
+        if score is None:
+            return None
+        outputs = held_out.read(self._directories, score.inputs, held_out.CALIBRATE)
+        values = score(outputs, self.states.get(score.name))
+        if not tf.size(values):
+            return None
+        return tf.sort(calibration.normality(values, score.direction))
+
+    def signatures(self) -> dict[str, Any]:
+        """Concrete functions by name: of `inputs` alone, and `with_alpha`."""
+        shape = [None, *self._input_spec.shape]
+        inputs = tf.TensorSpec(shape, tf.float32, "inputs")
+
+        def function(signature: str) -> Any:
+            return lambda inputs: self._score(signature, inputs, calibration.DEFAULT_ALPHA)
+
+        def with_alpha(inputs: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._score(DEFAULT, inputs, alpha)
+
+        found = {
+            name: tf.function(function(name), autograph=False).get_concrete_function(inputs)
+            for name in self.scores
+        }
+        if self.held_out[DEFAULT] is not None:
+            alpha = tf.TensorSpec([None], tf.float64, "alpha")
+            found[WITH_ALPHA] = tf.function(with_alpha, autograph=False).get_concrete_function(
+                inputs, alpha
+            )
+        return found
+
+    def _score(
+        self, signature: str, inputs: tf.Tensor, alpha: tf.Tensor | float
+    ) -> dict[str, tf.Tensor]:
+        """Members' scores [batch, num_members]; the ensemble's, p_value and is_outlier [batch]."""
+        # A wrong shape must be an error here: further in it may abort the process.
+        inputs = tf.ensure_shape(inputs, [None, *self._input_spec.shape])
+        arguments = self._described[signature]["arguments"]
+        found = [
+            member.call(
+                signature,
+                inputs=inputs,
+                **({"seed": tf.constant(seed)} if "seed" in arguments else {}),
+            )
+            for member, seed in zip(self.linked, self.seeds, strict=True)
+        ]
+        names = self.member_outputs()[signature]
+        by_output = {name: [outputs[name] for outputs in found] for name in names}
+        stacked = {name: tf.stack(values) for name, values in by_output.items()}
+        combined = combine(stacked, self.scores[signature], self.states)
+        result = {name: tf.transpose(values) for name, values in stacked.items()} | combined
+        normal = self.held_out[signature]
+        score = self.decision_score(signature)
+        if normal is not None and score is not None:
+            turned = calibration.normality(combined[score.name], score.direction)
+            p_value = calibration.p_value(turned, normal)
+            result |= {P_VALUE: p_value, IS_OUTLIER: p_value <= alpha}
+        return result
+
+
+def _fields(
+    directory: Path,
+    manifests: Sequence[Mapping[str, Any]],
+    ensemble: _Members,
+    analysing: analysis.Analysis,
+) -> dict[str, Any]:
+    """The manifest of the ensemble."""
+    first = manifests[0]
+    signatures = {}
+    for name, outputs in ensemble.member_outputs().items():
+        score, normal = ensemble.decision_score(name), ensemble.held_out[name]
+        signatures[name] = {
+            "arguments": {"inputs": first["signatures"][name]["arguments"]["inputs"]},
+            "member_scores": {output: spec.to_json() for output, spec in outputs.items()},
+            "ensemble_scores": {
+                row.name: row.spec.to_json() | {"inputs": list(row.inputs)}
+                for row in ensemble.scores[name].values()
+            },
+            "decision_score": score.name if score and normal is not None else None,
+            "num_calibrate": 0 if normal is None else int(tf.size(normal)),
+        }
+    shared = {name: first[name] for name in (*_SHARED_FIELDS, *_SHARED_WITHOUT_MEANING)}
+    return {
+        **shared,
+        "members": [
+            {key: value for key, value in manifest.items() if key not in _NOT_KEPT}
+            for manifest in manifests
+        ],
+        "held_out": first.get("held_out", {}).get("num_examples"),
+        "signatures": signatures,
+        "analysis": analysing.described,
+        "weights_sha256": digests(directory),
+        "git_commit": git_commit(),
+    }
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """SHA-256 over the files of each SavedModel in an ensemble's directory."""
+    parts = (directory / name for name in (VERSION, ANALYSIS))
+    return {path.name: sha256_of_tree(path) for path in parts if path.is_dir()}
+
+
+def _check_together(
+    numbers: Sequence[int], directories: Sequence[Path], manifests: Sequence[Mapping[str, Any]]
+) -> None:
+    first = manifests[0]
+    for number, directory, manifest in zip(numbers, directories, manifests, strict=True):
+        if manifest["member"] != number:
+            got = f"member {manifest['member']}"
+            raise UserError("--run_dir", f"member {number} in {directory}", got)
+        for field, meaning in _SHARED_FIELDS.items():
+            if manifest[field] != first[field]:
+                raise UserError(
+                    "--run_dir",
+                    f"members with {meaning} as {directories[0].name} ({_short(first[field])})",
+                    f"{directory.name} with {_short(manifest[field])}",
+                )
+    digests = [manifest["weights_sha256"] for manifest in manifests]
+    for i, digest in enumerate(digests):
+        if digest in digests[:i]:
+            raise UserError(
+                "--run_dir",
+                "members trained independently",
+                f"{directories[i].name} with the weights of "
+                f"{directories[digests.index(digest)].name}",
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
