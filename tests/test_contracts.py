@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from support.pages import page_rows
 
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact import export, manifest
 from tfp_genens.artifact.member import Member
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import DATASETS, OOD_SETS, TrainingData
@@ -22,7 +22,7 @@ from tfp_genens.models import FAMILIES
 from tfp_genens.models.family import IMAGES, INPUT_KINDS, ROWS
 from tfp_genens.models.freezing import with_values_of
 from tfp_genens.models.learner import Examples
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES
+from tfp_genens.scoring.scores import ENSEMBLE_SCORES
 
 LABELS = np.arange(9) % 3
 SEED = np.array([1, 2], np.int32)
@@ -115,8 +115,8 @@ def learner(case, kind):
 def member(learner, kind, tmp_path_factory):
     directory = tmp_path_factory.mktemp("member")
     frozen = learner.freeze()
-    artifacts.export_saved_model(frozen, kind.spec, directory / artifacts.SAVED_MODEL)
-    signatures = artifacts.describe_signatures(frozen, kind.spec)
+    export.export_saved_model(frozen, kind.spec, directory / manifest.SAVED_MODEL)
+    signatures = export.describe_signatures(frozen, kind.spec)
     return Member(directory, {"signatures": signatures, "member": 0})
 
 
@@ -221,7 +221,7 @@ def test_scores_repeat_and_do_not_depend_on_the_batch(member, kind):
 
 def test_a_member_scores_with_tensorflow_alone(member, kind, tensorflow_alone, tmp_path):
     np.save(tmp_path / "inputs.npy", kind.inputs)
-    served = tensorflow_alone(member.directory / artifacts.SAVED_MODEL, tmp_path / "inputs.npy")
+    served = tensorflow_alone(member.directory / manifest.SAVED_MODEL, tmp_path / "inputs.npy")
     for name, values in member.score(kind.inputs, SEED).items():
         np.testing.assert_allclose(served[name], values, rtol=2e-5, atol=2e-5)
 
@@ -270,8 +270,27 @@ def test_registered_sets_are_known():
 
 
 def test_ensemble_scores_have_shape_and_sense():
-    scores = np.random.default_rng(0).normal(size=(5, 7))
+    generator = np.random.default_rng(0)
     for name, row in ENSEMBLE_SCORES.items():
-        values = row.function(scores)
+        outputs = {output: generator.normal(size=(5, 7)) for output in row.inputs}
+        values = row(outputs)
         assert values.shape == (7,), name
-        np.testing.assert_allclose(row.function(scores[::-1]), values, rtol=1e-9)
+        turned = row({output: x[::-1] for output, x in outputs.items()})
+        np.testing.assert_allclose(turned, values, rtol=1e-9)
+
+
+def test_a_new_family_is_one_file_and_one_row(monkeypatch, tmp_path):
+    """Trained, frozen as an ensemble, scored and evaluated, with nothing else told of it."""
+    from support import new_family
+
+    from tfp_genens.evaluate import evaluate
+    from tfp_genens.train import train
+
+    monkeypatch.setitem(FAMILIES, "brightness", new_family.FAMILY)
+    run_dir, output_dir = str(tmp_path / "run"), str(tmp_path / "evaluation")
+    assert train({"model": "brightness", "dataset": "digits", "run_dir": run_dir}) == 0
+    settings = {"run_dir": run_dir, "output_dir": output_dir, "ood": ("uniform",)}
+    assert evaluate({**settings, "num_examples": 50, "num_bootstrap": 10, "figures": False}) == 0
+    document = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    assert document["labels"]["scores"]["darkness"] == "Darkness"
+    assert {"darkness", "darkness_mean"} <= {row["score"] for row in document["rows"]}

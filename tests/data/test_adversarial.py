@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
 
-from tfp_genens.data.adversarial import fgsm, member_descent, member_gradient, pgd, waic_gradient
+from tfp_genens.data.adversarial import fgsm, member_descent, member_gradient, pgd
 
 
 def noise(seed=0, size=6):
@@ -43,23 +42,6 @@ def test_clipping_is_that_of_the_unclipped_step(ensemble):
     assert free.max() > 255
     np.testing.assert_array_equal(
         fgsm(start, gradient, 76.5, clip_to=(0.0, 255.0)), free.clip(0, 255)
-    )
-
-
-def test_waic_gradient_matches_finite_differences(ensemble):
-    start = noise(size=2).astype(np.float64)
-    analytic = waic_gradient(ensemble)(start)
-    for i, example in enumerate(start):
-        numeric = approx_fprime(
-            example.ravel(), lambda x: ensemble.waic(x.reshape(1, 8, 8, 1))[0], 1e-5
-        )
-        np.testing.assert_allclose(analytic[i].ravel(), numeric, rtol=1e-3, atol=1e-4)
-
-
-def test_waic_of_one_member_is_its_log_prob(ensemble):
-    ensemble.centres = ensemble.centres[:1]
-    np.testing.assert_allclose(
-        waic_gradient(ensemble)(noise()), member_gradient(ensemble)(noise()), rtol=1e-12
     )
 
 

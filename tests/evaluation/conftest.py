@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
-
-
-@dataclasses.dataclass
-class FakeMember:
-    manifest: dict
+from tfp_genens.scoring.scores import available_scores, combine
 
 
 class FakeEnsemble:
@@ -26,10 +20,12 @@ class FakeEnsemble:
 
     def __init__(self, num_members=3, weights="a"):
         self.outputs = {
-            "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
-            "rate": OutputSpec("nats", LOWER_IS_NORMAL),
-            "distortion": OutputSpec("nats", LOWER_IS_NORMAL),
+            "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x)", main=True),
+            "rate": OutputSpec("nats", LOWER_IS_NORMAL, "Rate", main=True),
+            "distortion": OutputSpec("nats", LOWER_IS_NORMAL, "Distortion"),
         }
+        self._scores = available_scores(self.outputs)
+        self.ensemble_scores = {name: score.spec for name, score in self._scores.items()}
         self.num_members = num_members
         self.manifests = [
             {
@@ -41,8 +37,6 @@ class FakeEnsemble:
                     "train_steps": 300,
                     "train_samples": 1,
                 },
-                "signatures": {"long": "x"},
-                "calibration": None,
                 "wall_clock_secs": 1.5,
                 "steps": 300,
                 "package_versions": {"numpy": np.__version__},
@@ -50,14 +44,18 @@ class FakeEnsemble:
             }
             for i in range(num_members)
         ]
-        self.members = [FakeMember(manifest) for manifest in self.manifests]
+        self.members = tuple(range(num_members))
+        self.manifest = {"weights_sha256": {"1": weights}}
         mean = (load_digits().images.mean(axis=0) / 16)[..., None]
         noise = np.random.default_rng(0).normal(size=(num_members, 8, 8, 1))
         self._centers = mean + 0.05 * noise
         self.num_scored = 0
 
-    def calibration(self, outputs):
+    def decision_score(self, outputs=None):
         return None
+
+    def inputs_of(self, score):
+        return self._scores[score].inputs
 
     def score(self, values, outputs=None):
         self.num_scored += len(values)
@@ -68,13 +66,23 @@ class FakeEnsemble:
             "rate": -log_prob,
             "distortion": np.abs(offsets).sum((2, 3, 4)),
         }
-        return {name: everything[name] for name in outputs or self.outputs}
+        combined = combine(everything, self._scores)
+        return {name: x.T for name, x in everything.items()} | {
+            name: x.numpy() for name, x in combined.items()
+        }
 
     attacked_score = "log_prob"
 
     def score_and_gradient(self, values, member):
         offsets = np.asarray(values, np.float64) / 255 - self._centers[member]
         return -(offsets**2).sum(axis=(1, 2, 3)), -2 * offsets / 255
+
+    def score_gradient(self, score, values):
+        assert score == "waic"
+        found = [self.score_and_gradient(values, m) for m in range(self.num_members)]
+        log_prob, slopes = (np.stack(x) for x in zip(*found, strict=True))
+        weights = (1 - 2 * (log_prob - log_prob.mean(axis=0))) / self.num_members
+        return np.einsum("mb,mb...->b...", weights, slopes)
 
     def reconstruct(self, values, member=0):
         return 0.5 * values + 0.5 * 255 * self._centers[member]

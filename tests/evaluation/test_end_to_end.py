@@ -66,7 +66,7 @@ def test_the_attack_raised_the_log_prob_of_noise(evaluation, trained_run):
     ensemble = Ensemble.load(trained_run)
     spec = ensemble.input_spec
     start = gaussian_blocks(spec.shape, spec.value_range, 0, clipped=False)(0)[:NUM_EXAMPLES]
-    before = ensemble.score(start, ["log_prob"])["log_prob"][0]
+    before = ensemble.score(start, ["log_prob"])["log_prob"][:, 0]
     assert np.mean(attacked[score].to_numpy() > before) > 0.9
 
 

@@ -16,7 +16,7 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact import export, manifest
 from tfp_genens.artifact.member import Member
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec
 from tfp_genens.data import TrainingData
@@ -345,9 +345,9 @@ def test_served_with_tensorflow_alone(kind, request, tmp_path):
     for name in CLASSICAL:
         learner = build(name, data)
         frozen = learner.freeze()
-        directories.append(tmp_path / name / artifacts.SAVED_MODEL)
-        artifacts.export_saved_model(frozen, data.input_spec, directories[-1])
-        signatures = artifacts.describe_signatures(frozen, data.input_spec)
+        directories.append(tmp_path / name / manifest.SAVED_MODEL)
+        export.export_saved_model(frozen, data.input_spec, directories[-1])
+        signatures = export.describe_signatures(frozen, data.input_spec)
         member = Member(directories[-1].parent, {"signatures": signatures, "member": 0})
         (output,) = member.outputs
         expected[output] = scores_of(learner, data.validation)

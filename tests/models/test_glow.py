@@ -11,7 +11,7 @@ import scipy.special
 import scipy.stats
 import tensorflow as tf
 
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact import export, manifest
 from tfp_genens.artifact.member import Member
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.config import RunConfig
@@ -28,7 +28,7 @@ from tfp_genens.models.glow import (
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.likelihood_checks import PROBES, check_likelihood, warnings_of
 from tfp_genens.paper import numbers as paper
-from tfp_genens.scoring.combine import combine
+from tfp_genens.scoring.scores import combine
 from tfp_genens.train import train
 
 SEED = np.array([3, 4], np.int32)
@@ -98,8 +98,8 @@ def frozen(trained):
 def member(trained, data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("member")
     model = trained[0].freeze()
-    artifacts.export_saved_model(model, data.input_spec, directory / artifacts.SAVED_MODEL)
-    signatures = artifacts.describe_signatures(model, data.input_spec)
+    export.export_saved_model(model, data.input_spec, directory / manifest.SAVED_MODEL)
+    signatures = export.describe_signatures(model, data.input_spec)
     return Member(directory, {"signatures": signatures, "member": 0})
 
 
@@ -404,8 +404,7 @@ def test_the_gate_is_stored_in_the_manifest_and_shown(tmp_path, capsys):
     flags = {"model": "glow", "dataset": "digits", "num_members": 1, "train_steps": 2}
     flags |= {"num_levels": 2, "num_steps": 1, "width": 4, "run_dir": str(tmp_path)}
     assert train(flags) == 0
-    manifest = artifacts.read_manifest(tmp_path / "member_0")
-    checks = manifest["checks"]
+    checks = manifest.read_manifest(tmp_path / "member_0")["checks"]
     assert {"bits_per_dim", "untrained_bits_per_dim", "probes", "warnings"} <= checks.keys()
     weights = tf.saved_model.load(str(tmp_path / "member_0" / "saved_model")).weights
     fixed = ("P:0", "sign:0", "initialized:0")  # the convolutions' permutations and signs; a flag

@@ -10,7 +10,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact import export
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
@@ -181,7 +181,7 @@ def test_what_is_served_without_our_code_is_what_was_trained(tmp_path):
         frozen[name], inputs[name] = learner.freeze(), data.validation[:9]
         directory = tmp_path / name
         directory.mkdir()
-        artifacts.export_saved_model(frozen[name], data.input_spec, directory / "saved_model")
+        export.export_saved_model(frozen[name], data.input_spec, directory / "saved_model")
         np.save(directory / "inputs.npy", inputs[name])
     result = subprocess.run(
         [sys.executable, "-c", SERVER, *(str(tmp_path / name) for name in SMALL)],

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfp_genens.artifact import manifest as artifacts
+from tfp_genens.artifact import export
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
@@ -445,7 +445,7 @@ print(json.dumps({name: values.numpy().tolist() for name, values in scores.items
 def test_served_where_only_tensorflow_is_installed(tmp_path):
     frozen = build(prior="mixture", preprocessing="quantile").freeze()
     rows = table(20)
-    artifacts.export_saved_model(
+    export.export_saved_model(
         frozen, InputSpec((5,), "float32", None, "none"), tmp_path / "saved_model"
     )
     np.save(tmp_path / "rows.npy", rows)

@@ -28,7 +28,7 @@ def test_layout(trained_run):
 def test_manifest_says_what_the_member_is(trained_run):
     manifest = json.loads((trained_run / "member_1" / "manifest.json").read_text())
     config = json.loads((trained_run / "config.json").read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["model"] == "vae"
     assert manifest["train_dataset"] == "digits"
     assert manifest["member"] == 1
@@ -45,8 +45,12 @@ def test_manifest_says_what_the_member_is(trained_run):
         "dtype": "float32",
         "unit": "nats",
         "direction": "lower_is_normal",
+        "label": "Rate",
+        "main": True,
     }
-    assert manifest["calibration"]["num_examples"] == manifest["num_validation"]
+    parts = manifest["held_out"]["num_examples"]
+    assert manifest["calibration"]["num_examples"] == parts["calibrate"] > 0
+    assert sum(parts.values()) == manifest["num_validation"]
     assert manifest["package_versions"]["tensorflow"]
     assert manifest["wall_clock_secs"] > 0
     weights = tf.saved_model.load(str(trained_run / "member_1" / "saved_model")).weights

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2
+from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 Tensors = dict[str, tf.Tensor]
@@ -191,31 +191,68 @@ def structure(graph: meta_graph_pb2.MetaGraphDef, signatures: Sequence[str]) -> 
 def _function_structure(
     name: str, library: Mapping[str, function_pb2.FunctionDef], seen: dict[str, str]
 ) -> str:
-    """A digest of a library function in which names are replaced by positions."""
+    """A digest of what a library function returns, whatever its nodes are called and ordered.
+
+    A node's digest is that of its operation, its attributes and the digests of its inputs.
+    """
     if name not in library:
         return name
     if name not in seen:
         function = library[name]
-        positions = {arg.name: f"arg{k}" for k, arg in enumerate(function.signature.input_arg)}
-        positions |= {node.name: f"node{k}" for k, node in enumerate(function.node_def)}
-        digest = hashlib.sha256()
-        for node in function.node_def:
-            inputs = [_renamed(text, positions) for text in node.input]
-            digest.update(f"{node.op} {inputs}".encode())
-            for key in sorted(node.attr):
-                if not key.startswith("_") and key != "config_proto":
-                    digest.update(f"{key}={_attribute(node.attr[key], library, seen)}".encode())
-        outputs = (function.ret[arg.name] for arg in function.signature.output_arg)
-        digest.update(str([_renamed(text, positions) for text in outputs]).encode())
-        seen[name] = digest.hexdigest()
+        nodes = {node.name: node for node in function.node_def}
+        digests = {arg.name: f"arg{k}" for k, arg in enumerate(function.signature.input_arg)}
+        returned = [function.ret[arg.name] for arg in function.signature.output_arg]
+        also_run = [f"^{function.control_ret[k]}" for k in function.signature.control_output]
+        waiting = [_name_of(reference) for reference in (*returned, *also_run)]
+        while waiting:
+            node = nodes.get(waiting[-1])
+            if node is None or node.name in digests:
+                waiting.pop()
+                continue
+            missing = [n for n in map(_name_of, node.input) if n in nodes and n not in digests]
+            if missing:
+                waiting += missing
+                continue
+            digests[node.name] = _node_structure(node, digests, library, seen)
+            waiting.pop()
+        seen[name] = _sha256(
+            [
+                [_reference(reference, digests) for reference in returned],
+                sorted(_reference(reference, digests) for reference in also_run),
+            ]
+        )
     return seen[name]
 
 
-def _renamed(reference: str, positions: Mapping[str, str]) -> str:
-    """A node's input, e.g. "^a" or "a:output:0", with its name replaced."""
-    control, name = ("^", reference[1:]) if reference.startswith("^") else ("", reference)
-    head, _, tail = name.partition(":")
-    return f"{control}{positions.get(head, head)}:{tail}"
+def _node_structure(
+    node: node_def_pb2.NodeDef,
+    digests: Mapping[str, str],
+    library: Mapping[str, function_pb2.FunctionDef],
+    seen: dict[str, str],
+) -> str:
+    inputs = [_reference(r, digests) for r in node.input if not r.startswith("^")]
+    after = sorted(_reference(r, digests) for r in node.input if r.startswith("^"))
+    attributes = [
+        (key, _attribute(node.attr[key], library, seen))
+        for key in sorted(node.attr)
+        if not key.startswith("_") and key != "config_proto"
+    ]
+    return _sha256([node.op, inputs, after, attributes])
+
+
+def _name_of(reference: str) -> str:
+    """The node or argument of an input, e.g. "a" of "^a" and of "a:output:0"."""
+    return reference.lstrip("^").partition(":")[0]
+
+
+def _reference(reference: str, digests: Mapping[str, str]) -> str:
+    """An input with the name replaced by the digest of what it names."""
+    name = _name_of(reference)
+    return reference.replace(name, digests.get(name, name), 1)
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _attribute(

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.manifest import (
+    CONFIG,
     MANIFEST,
     RENEW,
     check_schema_version,
     is_finished,
-    member_dir,
     verify,
 )
 from tfp_genens.artifact.member import DEFAULT
@@ -26,7 +26,7 @@ from tfp_genens.files import read_json, require_keys, sha256_of_tree
 from tfp_genens.scoring.analysis import CLASSIFY, GRADIENT, RECONSTRUCT, SAMPLE
 from tfp_genens.scoring.calibration import DEFAULT_ALPHA, smallest_p_value
 from tfp_genens.scoring.columns import P_VALUE
-from tfp_genens.scoring.freeze import ANALYSIS, VERSION, ensemble_dir
+from tfp_genens.scoring.freeze import ANALYSIS, VERSION, ensemble_dir, verified_members
 from tfp_genens.seeds import derive_seed
 
 REQUIRED = ("model", "train_dataset", "seed", "input", "members", "signatures", "analysis")
@@ -245,13 +245,13 @@ def _renew(run_dir: str | os.PathLike, members: Sequence[int] | None) -> str:
 def _check_current(
     run_dir: Path, members: Sequence[int] | None, manifest: Mapping[str, Any]
 ) -> None:
-    """Raises UserError where a member beside the ensemble is no longer the one frozen in it."""
-    for frozen in manifest["members"]:
-        directory = member_dir(run_dir, frozen["member"])
-        if not is_finished(directory):
-            continue
-        found = read_json(directory / MANIFEST, "--run_dir").get("weights_sha256")
-        if found != frozen["weights_sha256"]:
+    """In a run's directory: raises UserError unless members are as they were frozen."""
+    if not (run_dir / CONFIG).is_file():
+        return
+    frozen = {member["member"]: member["weights_sha256"] for member in manifest["members"]}
+    directories, manifests = verified_members(run_dir, list(frozen))
+    for directory, member in zip(directories, manifests, strict=True):
+        if member["weights_sha256"] != frozen[member["member"]]:
             raise UserError(
                 "--run_dir",
                 f"{directory} to be as it was frozen into the ensemble",

@@ -95,14 +95,7 @@ def freeze_ensemble(
       UserError: no such run, an unfinished member, changed files, or members that do not belong
         together.
     """
-    total = num_members(run_dir)
-    numbers = list(range(total) if members is None else members)
-    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(total)):
-        got = ",".join(map(str, numbers))
-        raise UserError("--members", f"some of 0 to {total - 1}, each once", got)
-    directories = [member_dir(run_dir, i) for i in numbers]
-    manifests = [read_manifest(path) for path in directories]
-    _check_together(numbers, directories, manifests)
+    directories, manifests = verified_members(run_dir, members)
     make_directory(run_dir, "--run_dir")
     directory = directory or ensemble_dir(run_dir)
     ensemble = _Members(directories, manifests)
@@ -118,6 +111,21 @@ def freeze_ensemble(
         shutil.rmtree(directory, ignore_errors=True)
         os.replace(partial, directory)
     return directory
+
+
+def verified_members(
+    run_dir: str | os.PathLike, members: Sequence[int] | None
+) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Directories and manifests of a run's members; raises UserError as `freeze_ensemble` does."""
+    total = num_members(run_dir)
+    numbers = list(range(total) if members is None else members)
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(total)):
+        got = ",".join(map(str, numbers))
+        raise UserError("--members", f"some of 0 to {total - 1}, each once", got)
+    directories = [member_dir(run_dir, i) for i in numbers]
+    manifests = [read_manifest(path) for path in directories]
+    _check_together(numbers, directories, manifests)
+    return directories, manifests
 
 
 def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> None:

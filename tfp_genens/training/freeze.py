@@ -72,8 +72,11 @@ def freeze_member(
             "input": data.input_spec.to_json(),
             "signatures": signatures,
             "decides": list(frozen.decides),
+            "calibration": {
+                "num_examples": kept["num_examples"][held_out.CALIBRATE],
+                "quantiles": kept.pop("quantiles"),
+            },
             "held_out": kept,
-            "calibration": {"part": held_out.CALIBRATE, "quantiles": kept["quantiles"]},
             "checks": checks,
             "num_parameters": _num_trainable(frozen),
             **history,

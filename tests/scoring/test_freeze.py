@@ -1,0 +1,241 @@
+"""Members frozen into one graph: what is verified, and that the numbers are the members' own."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfp_genens import export as export_main
+from tfp_genens.artifact import linking
+from tfp_genens.artifact.manifest import read_manifest
+from tfp_genens.artifact.member import Member, scoring_seed
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
+from tfp_genens.data import load_training_data, open_source
+from tfp_genens.errors import UserError
+from tfp_genens.scoring import Ensemble, scores
+from tfp_genens.scoring.freeze import freeze_ensemble
+from tfp_genens.scoring.scores import EnsembleScore
+
+
+def edit_manifest(directory, **changes):
+    path = directory / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture(scope="module")
+def images(trained_run):
+    spec = Ensemble.load(trained_run).input_spec
+    return next(open_source("digits:test", spec).batches(100)).values
+
+
+class TestVerification:
+    def test_missing_run(self, tmp_path):
+        with pytest.raises(UserError, match="--run_dir"):
+            freeze_ensemble(tmp_path / "none")
+
+    def test_unfinished_member(self, run_copy):
+        (run_copy / "member_1" / "manifest.json").unlink()
+        with pytest.raises(UserError, match=r"finished member.*member_1"):
+            freeze_ensemble(run_copy)
+        freeze_ensemble(run_copy, [0])
+        assert Ensemble.load(run_copy).members == (0,)
+
+    @pytest.mark.parametrize("file", ["saved_model/variables/variables.data-00000-of-00001",
+                                      "held_out.npz"])  # fmt: skip
+    def test_changed_files(self, run_copy, file):
+        path = run_copy / "member_0" / file
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"member_0.*changed"):
+            freeze_ensemble(run_copy)
+
+    def test_an_older_member_is_refused_with_the_command_that_renews_it(self, run_copy):
+        edit_manifest(run_copy / "member_0", schema_version=1)
+        with pytest.raises(UserError, match=r"got 1 \(renew it: python -m tfp_genens.export"):
+            freeze_ensemble(run_copy)
+        edit_manifest(run_copy / "member_0", schema_version=99)
+        with pytest.raises(UserError, match=r"schema_version 2.*got 99$"):
+            freeze_ensemble(run_copy)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"train_dataset": "mnist"},
+            {"data_fingerprint": "0" * 64},
+            {"model": "glow"},
+            {"seed": 7},
+            {"config_sha256": "0" * 64},
+        ],
+    )
+    def test_members_that_do_not_belong_together(self, run_copy, changes):
+        edit_manifest(run_copy / "member_1", **changes)
+        with pytest.raises(UserError, match="members with the same"):
+            freeze_ensemble(run_copy)
+
+    def test_a_member_counted_twice(self, run_copy):
+        shutil.rmtree(run_copy / "member_1")
+        shutil.copytree(run_copy / "member_0", run_copy / "member_1")
+        with pytest.raises(UserError, match=r"member 1 .*got member 0"):
+            freeze_ensemble(run_copy)
+        edit_manifest(run_copy / "member_1", member=1)
+        with pytest.raises(UserError, match="independently"):
+            freeze_ensemble(run_copy)
+
+    @pytest.mark.parametrize("key", ["weights_sha256", "signatures", "member"])
+    def test_incomplete_manifest(self, run_copy, key):
+        path = run_copy / "member_0" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest[key]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(UserError, match=f"no {key}"):
+            freeze_ensemble(run_copy)
+
+    @pytest.mark.parametrize("members", [[0, 5], [1, 1], []])
+    def test_unknown_members(self, trained_run, members):
+        with pytest.raises(UserError, match="--members: expected some of 0 to 1"):
+            freeze_ensemble(trained_run, members)
+
+
+class TestNumbers:
+    def test_equal_those_of_the_members_own_saved_models(self, trained_run, images):
+        frozen = Ensemble.load(trained_run).score(images)
+        for k in (0, 1):
+            directory = trained_run / f"member_{k}"
+            member = Member(directory, read_manifest(directory))
+            for name, values in member.score(images, scoring_seed(0, k)).items():
+                np.testing.assert_allclose(frozen[name][:, k], values, rtol=1e-6, atol=1e-6)
+
+    def test_analysis_equals_the_members_own(self, trained_run, images):
+        ensemble = Ensemble.load(trained_run)
+        directory = trained_run / "member_1"
+        member = Member(directory, read_manifest(directory))
+        own = member.call("log_prob_gradient", inputs=images[:5], seed=scoring_seed(0, 1))
+        _, gradient = ensemble.score_and_gradient(images[:5], 1)
+        np.testing.assert_allclose(gradient, own["gradient"], rtol=1e-4, atol=1e-7)
+        assert ensemble.reconstruct(images[:3], 1).shape == (3, 8, 8, 1)
+        assert ensemble.sample(4, member=0).shape == (4, 8, 8, 1)
+
+    def test_gradient_of_waic_against_finite_differences(self, trained_run, images):
+        ensemble = Ensemble.load(trained_run)
+        x = images[:3].astype(np.float32)
+        direction = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
+        step = 0.5
+        ends = [ensemble.score(x + sign * step * direction)["waic"] for sign in (1, -1)]
+        slope = (ensemble.score_gradient("waic", x) * direction).sum(axis=(1, 2, 3))
+        np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=2e-2)
+
+    def test_members_that_are_built_alike_share_a_graph(self, trained_run):
+        directories = [trained_run / f"member_{k}" / "saved_model" for k in (0, 1)]
+        found = [
+            linking.structure(linking._read_graph(d), ["serving_default"]) for d in directories
+        ]
+        assert found[0] == found[1]
+        size = (trained_run / "ensemble" / "1" / "saved_model.pb").stat().st_size
+        assert size < 2 * (directories[0] / "saved_model.pb").stat().st_size
+
+    def test_held_out_parts_are_disjoint_and_recorded(self, trained_run):
+        manifest = read_manifest(trained_run / "member_0")
+        data = load_training_data("digits", validation_fraction=0.1, seed=0)
+        rows = {name: set(np.arange(len(data.validation))[s]) for name, s in data.held_out.items()}
+        assert {name: len(part) for name, part in rows.items()} == manifest["held_out"][
+            "num_examples"
+        ]
+        assert len(set.union(*rows.values())) == sum(map(len, rows.values())) == 130
+        with np.load(trained_run / "member_0" / "held_out.npz") as kept:
+            calibrating = kept["example_id"][kept["part"] == "calibrate"]
+            assert set(calibrating) == {data.validation_ids[i] for i in rows["calibrate"]}
+
+
+def test_a_score_of_two_outputs_with_fitted_state_is_one_row(run_copy, images, monkeypatch):
+    """Distance of (rate, distortion) from the mean of held-out ones, in standard deviations."""
+
+    def fit(rate, distortion):
+        values = np.stack([rate.mean(axis=0), distortion.mean(axis=0)])
+        return {"loc": values.mean(axis=1), "scale": values.std(axis=1)}
+
+    def function(rate, distortion, state):
+        values = tf.stack([tf.reduce_mean(rate, 0), tf.reduce_mean(distortion, 0)])
+        return tf.norm((values - state["loc"][:, None]) / state["scale"][:, None], axis=0)
+
+    row = EnsembleScore(
+        "joint", "Joint", "standard deviations", LOWER_IS_NORMAL, ("rate", "distortion"),
+        function, fit=fit, main=True,
+    )  # fmt: skip
+    monkeypatch.setitem(scores.ENSEMBLE_SCORES, "joint", row)
+    for k in (0, 1):
+        edit_manifest(run_copy / f"member_{k}", decides=["joint"])
+    freeze_ensemble(run_copy)
+    ensemble = Ensemble.load(run_copy)
+    found = ensemble.score(images)
+    with (
+        np.load(run_copy / "member_0" / "held_out.npz") as a,
+        np.load(run_copy / "member_1" / "held_out.npz") as b,
+    ):
+        fitting = a["part"] == "fit"
+        state = fit(*(np.stack([a[n], b[n]])[:, fitting] for n in ("rate", "distortion")))
+    z = [
+        (found[name].mean(axis=1) - state["loc"][k]) / state["scale"][k]
+        for k, name in enumerate(("rate", "distortion"))
+    ]
+    np.testing.assert_allclose(found["joint"], np.hypot(*z), rtol=1e-6)
+    assert ensemble.decision_score() == "joint"
+    assert (ensemble.score_samples(images) == -found["joint"]).all()
+
+
+SERVER = """
+import sys
+for name in ("tfp_genens", "tensorflow_probability", "tf_keras"):
+    sys.modules[name] = None  # any import of it raises ImportError
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+images = tf.constant(np.load(sys.argv[2]), tf.float32)
+signature = model.signatures["serving_default"]
+for size in (1, 7, 100):
+    parts = [signature(inputs=images[i : i + size]) for i in range(0, len(images), size)]
+    found = {k: np.concatenate([p[k].numpy() for p in parts]) for k in parts[0]}
+    np.savez(f"{sys.argv[3]}/{size}.npz", **found)
+alpha = tf.constant([0.0] * 50 + [1.0] * 50, tf.float64)
+flagged = model.signatures["with_alpha"](inputs=images, alpha=alpha)["is_outlier"].numpy()
+assert not flagged[:50].any() and flagged[50:].all()
+try:
+    signature(inputs=tf.zeros([2, 64]))
+except Exception as e:
+    print("refused", type(e).__name__)
+"""
+
+
+def test_same_numbers_with_tensorflow_alone_for_any_batch_size(trained_run, images, tmp_path):
+    np.save(tmp_path / "images.npy", images)
+    arguments = [trained_run / "ensemble" / "1", tmp_path / "images.npy", tmp_path]
+    result = subprocess.run(
+        [sys.executable, "-c", SERVER, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "refused" in result.stdout
+    expected = Ensemble.load(trained_run).score(images)
+    for size in (1, 7, 100):
+        with np.load(tmp_path / f"{size}.npz") as served:
+            assert set(served) == set(expected)
+            for name, values in expected.items():
+                assert served[name].shape == values.shape  # a leading batch dimension throughout
+                if name not in ("p_value", "is_outlier"):
+                    np.testing.assert_allclose(served[name], values, rtol=2e-5, atol=2e-5)
+
+
+def test_export_renews_members_of_an_earlier_version(run_copy, images):
+    before = Ensemble.load(run_copy).score(images)
+    edit_manifest(run_copy / "member_1", schema_version=1)
+    assert export_main.export({"run_dir": str(run_copy)}) == 0
+    after = Ensemble.load(run_copy).score(images)
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, rtol=1e-5, atol=1e-5)
