@@ -17,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILES = sorted(ROOT.glob("flags/*.cfg"))
 EXPERIMENTS = [path for path in FLAGFILES if "\n--model=" in path.read_text()]
 OVERLAYS = [path for path in FLAGFILES if path not in EXPERIMENTS]
-SUITES = sorted(ROOT.glob("flags/suites/*.txt"))
 EVALUATIONS = sorted(ROOT.glob("flags/evaluate/*.cfg"))
 SOURCES = re.compile(
     r"# (paper, (section|table|figure) \d|appendix [AB]\b|released code\b|ours: \w)"
@@ -45,7 +44,7 @@ def test_there_are_experiments_and_an_overlay():
     assert {"digits", "vae_mnist", "vae_fashion_mnist", "vae_fashion_mnist_beta1"} <= {
         path.stem for path in EXPERIMENTS
     }
-    assert {"vae_cpu", "seed_1"} <= {path.stem for path in OVERLAYS}
+    assert {"vae_cpu", "seed_N"} <= {path.stem for path in OVERLAYS}
 
 
 @pytest.mark.parametrize("path", FLAGFILES + EVALUATIONS, ids=name_of)
@@ -58,13 +57,20 @@ def test_each_value_stands_under_where_it_comes_from(path: pathlib.Path):
     assert len(flags) == len(set(flags)), "a flag is given twice"
 
 
+def arguments(path: pathlib.Path) -> list[str]:
+    """What train is given for a flagfile; for one with an N, with a number in its place."""
+    if not path.stem.endswith("_N"):
+        return [f"--flagfile={path}"]
+    return [f"--{flag}={value.replace('N', '1')}" for flag, value, _ in flag_lines(path)]
+
+
 def parse_training(*files: pathlib.Path) -> dict:
     """What train is given by these flagfiles; fails where it would refuse them."""
     from tfp_genens import cli, config, models, train
 
     classes = [config.RunConfig, config.TrainOptions]
     classes += [family.config for family in models.FAMILIES.values()]
-    values = cli.parse(["train", *(f"--flagfile={file}" for file in files)], classes)
+    values = cli.parse(["train", *(word for file in files for word in arguments(file))], classes)
     config.RunConfig.from_values(values)
     config.TrainOptions.from_values(values)
     train.model_config(values, models.FAMILIES)
@@ -77,9 +83,9 @@ def test_experiments_are_what_training_takes(path: pathlib.Path):
 
     values = parse_training(path)
     assert values.keys() == {flag for flag, _, _ in flag_lines(path)}
-    assert "num_members" in values, "run_all.sh reads it"
+    assert "num_members" in values, "workflow/ reads it"
     is_trained_in_steps = issubclass(models.FAMILIES[values["model"]].config, config.ModelConfig)
-    assert ("train_steps" in values) == is_trained_in_steps, "run_all.sh reads it"
+    assert ("train_steps" in values) == is_trained_in_steps, "workflow/ reads it"
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=name_of)
@@ -108,10 +114,14 @@ def test_flagfiles_for_evaluation_are_what_evaluate_takes(path: pathlib.Path):
     from tfp_genens import cli, config
 
     known = {file.stem for file in FLAGFILES}
-    assert set(path.stem.split("+")) <= known, "named after no experiment or overlay"
+    for file in EXPERIMENTS:
+        known |= {value for flag, value, _ in flag_lines(file) if flag in ("model", "dataset")}
+    for family in {name.removesuffix("_cpu") for name in known if name.endswith("_cpu")}:
+        known |= {name.removeprefix(f"{family}_") for name in known}
+    assert set(path.stem.split("+")) <= known, "named after nothing that is evaluated"
     values = cli.parse(["evaluate", f"--flagfile={path}"], [config.EvaluateConfig])
     assert values.keys() == {flag for flag, _, _ in flag_lines(path)}
-    assert not values.keys() & {"run_dir", "output_dir"}, "run_all.sh gives these"
+    assert not values.keys() & {"run_dir", "output_dir"}, "workflow/ gives these"
     config.EvaluateConfig.from_values(values | {"run_dir": "run", "output_dir": "out"})
 
 
@@ -191,7 +201,8 @@ def test_no_file_names_a_path_of_one_machine():
 
 def test_the_product_needs_nothing_beside_the_repository():
     outside = ".." + "/shared"
-    product = ("tfp_genens", "flags", "run_all.sh", "setup.py", "pyproject.toml", "README.md")
+    files = ("run_all.sh", "setup.py", "pyproject.toml", "README.md")
+    product = ("tfp_genens", "workflow", "flags", *files)
     for path in tracked_files():
         if path.relative_to(ROOT).parts[0] in product and path.suffix not in (".png", ".npz"):
             assert outside not in path.read_text(), path
@@ -236,66 +247,3 @@ def test_scripts_are_sound(path: pathlib.Path):
         pytest.skip("shellcheck (of the test extra) is not installed")
     result = subprocess.run([shellcheck, path], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
-
-
-def run_all(*args: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["bash", str(ROOT / "run_all.sh"), *args],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_help_names_the_experiments():
-    result = run_all("--help")
-    assert result.returncode == 0
-    names = " ".join(path.stem for path in EXPERIMENTS)
-    overlays = " ".join(path.stem for path in OVERLAYS)
-    suites = " ".join(path.stem for path in SUITES)
-    assert f"experiments: {names}\noverlays:    {overlays}\nsuites:      {suites}" in result.stdout
-
-
-def test_an_unknown_experiment_is_one_line_that_names_the_known():
-    result = run_all("vae_mnsit")
-    names = " ".join(path.stem for path in EXPERIMENTS)
-    assert result.returncode == 2
-    suites = " ".join(path.stem for path in SUITES)
-    assert result.stderr == f"error: vae_mnsit: expected one of {names} {suites}\n"
-
-
-@pytest.mark.parametrize("path", SUITES, ids=name_of)
-def test_a_suite_reports_on_what_it_runs(path: pathlib.Path, tmp_path: pathlib.Path):
-    lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
-    kinds = [line.split()[0] for line in lines]
-    order = ["run", "quick", "report"]
-    assert "report" in kinds
-    assert kinds == sorted(kinds, key=order.index), "it runs first, then reports"
-    experiments = [line.split()[1] for line in lines if not line.startswith("report ")]
-    assert len(set(experiments)) == len(experiments)
-    for line in lines[len(experiments) :]:
-        assert set(re.findall(r"@([\w+]+)", line)) <= set(experiments)
-    result = run_all(path.stem, "--dry_run", RUNS_DIR=str(tmp_path))
-    assert result.returncode == 0, result.stderr
-    assert "@" not in result.stdout
-
-
-def test_a_dry_run_lists_the_commands(tmp_path: pathlib.Path):
-    result = run_all(
-        "vae_mnist", "--overlay=vae_cpu", "--dry_run", "--jobs=1", RUNS_DIR=str(tmp_path)
-    )
-    run = tmp_path / "vae_mnist+vae_cpu"
-    assert result.returncode == 0
-    assert [line.strip() for line in result.stdout.splitlines()] == [
-        str(run),
-        "to do        python -m tfp_genens.train --flagfile=flags/vae_mnist.cfg "
-        f"--flagfile=flags/vae_cpu.cfg --run_dir={run}",
-        "to do        python -m tfp_genens.evaluate --flagfile=flags/evaluate/vae_mnist.cfg "
-        "--flagfile=flags/evaluate/vae_cpu.cfg "
-        f"--run_dir={run} --output_dir={run}/evaluation",
-        f"to do        python -m tfp_genens.report --evaluation_dir={run}/evaluation "
-        f"--output={run}/report.html",
-    ]
-    assert not run.exists()

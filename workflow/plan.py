@@ -40,7 +40,6 @@ class Step:
       command: what is run.
       log: what it says.
       inputs: files that it is made of: it is done again where one is newer than an output.
-      after: files that it needs, whatever their age.
       summary: where its standard output goes, if not to the log.
       members: members that it trains.
       is_resumable: whether it goes on from what an interrupted one left.
@@ -51,7 +50,6 @@ class Step:
     command: list[str]
     log: Path
     inputs: tuple[Path, ...] = ()
-    after: tuple[Path, ...] = ()
     summary: Path | None = None
     members: tuple[int, ...] = ()
     is_resumable: bool = False
@@ -143,8 +141,7 @@ class Run:
             "evaluation",
             (self.results,),
             *module("evaluate", *files, *where, *figures),
-            inputs=self.manifests,
-            after=(self.ensemble,) if EXPORTS else (),
+            inputs=(self.ensemble,) if EXPORTS else self.manifests,
             summary=self.summary,
             is_resumable=True,
         )
@@ -224,10 +221,8 @@ class Plan:
 
     @property
     def targets(self) -> list[Path]:
-        """What nothing else is made of."""
-        steps = self.steps
-        used = {path for step in steps for path in (*step.inputs, *step.after)}
-        return [path for step in steps for path in step.outputs if path not in used]
+        """Everything: Snakemake does not miss a file that only others are made of."""
+        return [path for step in self.steps for path in step.outputs]
 
     def pending(self) -> list[Step]:
         """Steps to take, by the rules of the engine."""
