@@ -72,9 +72,9 @@ def bare(tmp_path: Path) -> Tree:
     (root / "flags/tiny.cfg").write_text(f"# ours\n{flags}")
     (root / "flags/fast.cfg").write_text("# ours\n--train_steps=5\n")
     (root / "flags/seed_N.cfg").write_text("# ours\n--seed=N\n")
-    environment = dict(os.environ)
-    for name in ("RUNS_DIR", "PYTHONPATH"):
-        environment.pop(name, None)
+    # Without what measures coverage: it would look for this copy when it is gone.
+    left_out = ("RUNS_DIR", "PYTHONPATH", "COV")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     environment["VIRTUAL_ENV"] = str(Path(sys.executable).parents[1])
     return Tree(root, environment)
 
