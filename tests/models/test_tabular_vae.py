@@ -17,11 +17,11 @@ from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import tabular_vae
-from tfp_genens.models.configs import LIKELIHOODS, PREPROCESSINGS, SCALES, TabularVaeConfig
+from tfp_genens.models.configs import SCALES, TabularVaeConfig
 from tfp_genens.models.learner import Examples
-from tfp_genens.models.likelihoods import SCALE_FLOOR
+from tfp_genens.models.likelihoods import LIKELIHOODS, SCALE_FLOOR
 from tfp_genens.models.priors import PRIORS, NormalPrior
-from tfp_genens.models.tables import LINEAR_LIMIT, fit_standard
+from tfp_genens.models.tables import LINEAR_LIMIT, PREPROCESSINGS, fit_standard
 from tfp_genens.models.tabular_vae import (
     FrozenTabularVae,
     Observation,

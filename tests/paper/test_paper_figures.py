@@ -16,8 +16,9 @@ from support.evaluations import evaluation as in_memory
 from tfp_genens.errors import UserError
 from tfp_genens.paper import counterparts, registry
 from tfp_genens.paper.figures import likelihood_figure, member_figure, rate_distortion_figure
+from tfp_genens.paper.figures.histograms import overlaid_histograms
 from tfp_genens.paper.member_curve import Point
-from tfp_genens.reporting import evaluation_files, layout, score_figures
+from tfp_genens.reporting import evaluation_files, layout
 from tfp_genens.reporting.layout import STYLE
 
 FIGURES = {
@@ -152,7 +153,7 @@ def test_histograms_hold_every_input_or_say_that_they_do_not():
     inside = rng.normal(size=200)
     outside = np.concatenate([rng.uniform(-1, 1, 150), [-1e9] * 30, [np.inf] * 10, [np.nan] * 10])
     figure, (ax,) = layout.panels(1, "a title")
-    score_figures.overlaid_histograms(ax, ("in", inside), [("out", outside)], (-5.0, 5.0))
+    overlaid_histograms(ax, ("in", inside), [("out", outside)], (-5.0, 5.0))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == [
         "in",

@@ -15,11 +15,6 @@ class ChannelAffine(ImageBijector):
     """image = loc + exp(log_scale) * latent, one loc and log_scale a channel; starts as identity.
 
     As the last map before the base it makes a standard normal a learned top prior.
-
-    Args:
-      num_channels: channels of the images.
-      dtype: of images and parameters.
-      name: of the bijector.
     """
 
     def __init__(
@@ -72,13 +67,7 @@ class InitializedFromData(tf.Module):
 
 
 class ActNorm(InitializedFromData, ChannelAffine):
-    """Normalises each channel by the mean and standard deviation of a first batch, then learns.
-
-    Args:
-      num_channels: channels of the images.
-      dtype: of images and parameters.
-      name: of the bijector.
-    """
+    """Normalises each channel by the mean and standard deviation of a first batch, then learns."""
 
     def __init__(
         self, num_channels: int, *, dtype: str | tf.DType = "float32", name: str = "actnorm"

@@ -17,10 +17,7 @@ class InvertibleMatrix(tf.Module):
     fixed: log |det W| is the sum of log_abs_diag.
 
     Args:
-      size: n of the n x n matrix.
       seed: of the rotation.
-      stack: leading dimensions; () is one matrix.
-      dtype: of the parameters.
     """
 
     def __init__(
@@ -79,10 +76,7 @@ class Invertible1x1Conv(ImageBijector):
     """latent = image W at every pixel; log-determinant height * width * sum(log_abs_diag).
 
     Args:
-      num_channels: channels of the images.
       seed: of the rotation it starts with.
-      dtype: of images and parameters.
-      name: of the bijector.
     """
 
     def __init__(

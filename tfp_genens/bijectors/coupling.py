@@ -16,14 +16,7 @@ LOG_SCALE_FACTOR = 3.0
 
 
 class ZeroConvolution(tf.Module):
-    """Weights of a 3x3 convolution that starts at zero, with a learned scale of each output.
-
-    Args:
-      in_channels: channels in.
-      out_channels: channels out.
-      stack: leading dimensions; () is one convolution.
-      dtype: of the parameters.
-    """
+    """Weights of a 3x3 convolution that starts at zero, with a learned scale of each output."""
 
     def __init__(
         self,
@@ -60,11 +53,7 @@ class CouplingNetwork(tf.Module):
     """conv 3x3 - relu - conv 1x1 - relu - zero-initialised conv 3x3.
 
     Args:
-      in_channels: channels in.
-      out_channels: channels out.
       width: channels of the hidden layers.
-      seed: of the initial weights.
-      stack: leading dimensions; () is one network.
       dtype: of the parameters and of what goes in and out.
       convolution_dtype: of the convolutions (such as bfloat16); None: `dtype`.
     """
@@ -130,11 +119,8 @@ class Coupling(ImageBijector):
 
     Args:
       num_channels: channels of the images, at least 2; of an odd number the smaller half is kept.
-      width: hidden channels of the network.
       seed: of the network's initial weights.
       convolution_dtype: of the network's convolutions; None: `dtype`.
-      dtype: of images and parameters.
-      name: of the bijector.
     """
 
     OUTPUTS_A_CHANNEL: int

@@ -34,15 +34,12 @@ class Glow(OnePassBijector):
       image_shape: (height, width, channels); height and width divide by 2**num_levels.
       num_levels: L.
       num_steps: K, steps a level.
-      width: hidden channels of the coupling networks.
       coupling: "affine" or "additive".
       split_fractions: share of the channels that each level but the last factors out: one for all,
         or num_levels - 1 of them.
       learned_top: learn loc and scale of the top's channels; otherwise it is standard normal.
-      seed: of the initial weights.
       convolution_dtype: of the coupling networks' convolutions, such as "bfloat16"; None: `dtype`.
       dtype: of images, latents and parameters. Log-determinants are summed in float64.
-      name: of the bijector.
 
     Raises:
       ValueError: for shapes, fractions or names that do not suit.

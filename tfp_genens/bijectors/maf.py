@@ -61,10 +61,8 @@ def masked_autoregressive_flow(
     Args:
       event_size: number of dimensions d of the vectors it transforms.
       hidden_units: sizes of the hidden ReLU layers.
-      seed: of the initial weights.
       input_bound: bound of what the network sees of each dimension.
       log_scale_bound: bound of each dimension's absolute log-scale, in nats.
-      dtype: of the parameters.
 
     Returns:
       A bijector on vectors [d]; its variables are tracked.

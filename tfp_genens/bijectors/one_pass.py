@@ -89,12 +89,7 @@ class OnePassBijector(tfb.Bijector, abc.ABC):
 
 
 class ImageBijector(OnePassBijector):
-    """Base of those that map images [height, width, channels] to images.
-
-    Args:
-      dtype: of images and parameters.
-      name: of the bijector.
-    """
+    """Base of those that map images [height, width, channels] to images."""
 
     def __init__(self, *, dtype: str | tf.DType = "float32", name: str, is_constant_jacobian=False):
         super().__init__(

@@ -22,10 +22,7 @@ class Split(ImageBijector):
     multi-scale flow factors out; the kept ones pass unchanged, so that it is a bijection of images.
 
     Args:
-      num_channels: channels of the images.
       num_factored: how many of them, the last, are factored out.
-      dtype: of images and parameters.
-      name: of the bijector.
     """
 
     def __init__(

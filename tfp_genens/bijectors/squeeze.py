@@ -18,12 +18,7 @@ def unsqueeze(x: tf.Tensor) -> tf.Tensor:
 
 
 class Squeeze(ImageBijector):
-    """Image [2h, 2w, c] <-> latent [h, w, 4c]; volume preserving.
-
-    Args:
-      dtype: of the images.
-      name: of the bijector.
-    """
+    """Image [2h, 2w, c] <-> latent [h, w, 4c]; volume preserving."""
 
     def __init__(self, *, dtype: str | tf.DType = "float32", name: str = "squeeze"):
         super().__init__(dtype=dtype, name=name, is_constant_jacobian=True)

@@ -29,12 +29,8 @@ class GlowSteps(InitializedFromData, ImageBijector):
     Args:
       num_channels: channels of the images, at least 2.
       num_steps: K.
-      width: hidden channels of the coupling networks.
       coupling: a name in `COUPLINGS`.
-      seed: of the initial weights.
       convolution_dtype: of the coupling networks' convolutions; None: `dtype`.
-      dtype: of images and parameters.
-      name: of the bijector.
     """
 
     def __init__(

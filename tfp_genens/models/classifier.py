@@ -73,8 +73,6 @@ class FrozenClassifier(tf.Module):
     """The classifier as it is exported: scores of raw inputs. They are deterministic.
 
     Args:
-      networks: what gives logits.
-      input_spec: what the inputs are.
       temperature: ODIN's.
       perturbation: ODIN's, in units of the pixels' range.
     """
@@ -187,9 +185,7 @@ class ClassifierLearner(DescentLearner):
     """Trains by cross-entropy with Adam and cosine decay.
 
     Args:
-      config: the classifier's configuration.
       data: the training set; its held-out images are what ODIN's perturbation is chosen on.
-      seed: of the initial weights.
 
     Raises:
       UserError: the inputs are no images whose sides divide by 4, or have no class labels.

@@ -24,11 +24,8 @@ class DescentLearner(Learner):
     """Descends the loss of its networks.
 
     Args:
-      config: the family's configuration.
       make_networks: (precision, seed of the initial weights) -> the networks.
       optimizer: what updates them; a legacy one, whose update is one fused operation a variable.
-      seed: of the initial weights.
-      name: of the module.
 
     Attributes:
       METRICS: names of what `losses` returns.

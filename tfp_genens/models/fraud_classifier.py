@@ -97,10 +97,8 @@ class FraudClassifierLearner(DescentLearner):
     """Trains by weighted sigmoid cross-entropy with RMSProp.
 
     Args:
-      config: the classifier's configuration.
       data: rows with labels: 0 is normal, any other outlying. The statistics that standardise
         features are those of its training rows.
-      seed: of the initial weights.
 
     Raises:
       UserError: the inputs are no rows, or not both normal and outlying ones; none held out is

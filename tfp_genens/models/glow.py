@@ -63,9 +63,6 @@ class GlowDensity(tf.Module):
     Pixels are on the scale 0..255 and get uniform noise in [0, 1), so that the continuous density
     bounds the probability of an 8-bit image from below (Theis et al. 2016). The same is done to
     values that are no integers.
-
-    Args:
-      flow: the stack.
     """
 
     def __init__(self, flow: Glow):
@@ -118,7 +115,6 @@ class FrozenGlow(tf.Module):
 
     Args:
       flow: the initialised stack, in float32.
-      input_spec: what the inputs are.
       num_dequantizations: draws of noise behind log_prob.
     """
 
@@ -275,7 +271,6 @@ class GlowLearner(Learner):
     """Trains a GLOW on bits a dimension, with a linear warm-up.
 
     Args:
-      config: the model's configuration.
       data: training data; the actnorms see some of them at once.
       seed: of the initial weights and of what the actnorms see.
 

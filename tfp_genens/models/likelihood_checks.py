@@ -86,7 +86,6 @@ def check_likelihood(
       untrained_log_prob: the same of the model before its first step.
       reconstruct: images -> what comes back from their latents.
       images: held-out images on the raw scale, in random order; the first NUM_EXAMPLES are used.
-      input_spec: what they are.
       seed: of the noise.
 
     Returns:

@@ -93,7 +93,6 @@ class LocationScale(Likelihood):
 
     Args:
       shape: name of the residual's density.
-      num_columns: d.
       scale: of configs.SCALES.
     """
 

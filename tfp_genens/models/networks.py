@@ -36,12 +36,7 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
 
 
 class Network(tf.Module):
-    """Layers applied in turn; the last one's output is float32 whatever the precision.
-
-    Args:
-      layers: the layers, not yet built.
-      input_shape: event shape of the input.
-    """
+    """Layers applied in turn; the last one's output is float32 whatever the precision."""
 
     def __init__(self, layers: Sequence[tfkl.Layer], input_shape: Sequence[int], name: str):
         super().__init__(name=name)
@@ -77,8 +72,6 @@ def convolutional_encoder(
       code_depth: channels of the convolution that covers the whole remaining image.
       dense_units: units of the dense layers after it; all but the last are followed by leaky ReLU.
       precision: "float32" or "mixed_bfloat16".
-      seed: of the initial weights.
-      name: of the module.
     """
     height, width, _ = input_shape
     policy = tf_keras.mixed_precision.Policy(precision)
@@ -129,10 +122,7 @@ def convolutional_decoder(
     Args:
       output_shape: (height, width, channels), sides divisible by 4.
       base_depth: channels of the last hidden layers; the first ones have twice as many.
-      code_size: size of the code.
       precision: "float32" or "mixed_bfloat16".
-      seed: of the initial weights.
-      name: of the module.
     """
     height, width, channels = output_shape
     policy = tf_keras.mixed_precision.Policy(precision)

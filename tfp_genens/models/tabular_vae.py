@@ -40,13 +40,7 @@ def dense_network(
 
 
 class TabularVaeNetworks(VariationalNetworks):
-    """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, d].
-
-    Args:
-      config: the VAE's configuration.
-      num_columns: d.
-      seed: of the initial weights.
-    """
+    """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, d]."""
 
     def __init__(self, config: TabularVaeConfig, num_columns: int, seed: int):
         super().__init__(name="tabular_vae")
@@ -108,9 +102,7 @@ class FrozenTabularVae(FrozenVariational):
     """The VAE on rows as it is exported: inputs in raw units.
 
     Args:
-      networks: encoder, decoder and prior.
       observation: what they see of raw rows.
-      num_samples: importance samples behind log_prob.
     """
 
     def __init__(

@@ -81,11 +81,8 @@ class FrozenVae(FrozenVariational):
     clipped and pays OUT_OF_RANGE_NATS.
 
     Args:
-      networks: encoder, decoder and prior.
-      input_spec: what the inputs are.
       binarize: the model was trained on binarised pixels. Gradients are always those of grey
         values: a binarised pixel has none.
-      num_samples: importance samples behind log_prob.
     """
 
     def __init__(

@@ -110,10 +110,6 @@ class FrozenVariational(tf.Module, abc.ABC):
 
     The noise is drawn once and shared by all examples of a batch, so that a score depends neither
     on the batch size nor on its neighbours.
-
-    Args:
-      networks: encoder, decoder and prior.
-      num_samples: importance samples behind log_prob.
     """
 
     def __init__(

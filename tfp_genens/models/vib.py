@@ -76,8 +76,6 @@ class FrozenVib(tf.Module):
     """The VIB as it is exported. Its noise is drawn once from the seed and shared by all inputs.
 
     Args:
-      networks: encoder, marginal and classifier.
-      input_spec: what the inputs are.
       num_samples: codes drawn per input.
     """
 

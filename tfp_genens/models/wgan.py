@@ -100,14 +100,7 @@ def _critic(
 
 
 class WganNetworks(tf.Module):
-    """Generator, critic, and the discriminator that the critic becomes when it is fine-tuned.
-
-    Args:
-      config: the WGAN's configuration.
-      input_spec: what the inputs are.
-      precision: of the convolutions.
-      seed: of the initial weights.
-    """
+    """Generator, critic, and the discriminator that the critic becomes when it is fine-tuned."""
 
     def __init__(self, config: WganConfig, input_spec: InputSpec, precision: str, seed: int):
         super().__init__(name="wgan")
@@ -138,12 +131,7 @@ class WganNetworks(tf.Module):
 
 
 class FrozenWgan(tf.Module):
-    """The WGAN as it is exported: scores of raw inputs. They are deterministic.
-
-    Args:
-      networks: generator, critic and discriminator.
-      input_spec: what the inputs are.
-    """
+    """The WGAN as it is exported: scores of raw inputs. They are deterministic."""
 
     def __init__(self, networks: WganNetworks, input_spec: InputSpec):
         super().__init__(name="frozen_wgan")
@@ -200,11 +188,6 @@ class WganLearner(Learner):
     The first phase counts generator steps; each is preceded by the critic steps that the schedule
     says, in the same graph call. In the second the generator stands still and a copy of the critic
     learns by sigmoid cross-entropy to tell data from samples (paper, section 4).
-
-    Args:
-      config: the WGAN's configuration.
-      input_spec: what the inputs are.
-      seed: of the initial weights.
 
     Raises:
       UserError: the inputs are no images whose sides divide by 4.

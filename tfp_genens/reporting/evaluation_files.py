@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,9 @@ ARGUMENT = "--evaluation_dir"
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedSet:
-    """One scored set.
+    """One scored set, and a few of its inputs (see `evaluation.store`), if there are any.
 
-    Attributes:
-      name: registered name or SPEC.
-      label: what figures call it.
-      scores: its score file.
-      examples: a few of its inputs, see `evaluation.store`; empty where there are none.
-      member: position of the member that single-model figures show: the attacked one, or the
-        first.
+    Single-model figures show the member at position `member`: the attacked one, or the first.
     """
 
     name: str
@@ -49,14 +44,9 @@ class EvaluatedSet:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One evaluation.
+    """One evaluation: results.json, the sets that were evaluated, in order, and draws.
 
-    Attributes:
-      directory: where it lies.
-      document: results.json.
-      in_distribution: the in-distribution test inputs.
-      ood: the OoD sets that were evaluated, in order.
-      model_samples: [num_members, num_samples, *shape] drawn from the members, or None.
+    model_samples: [num_members, num_samples, *shape] drawn from the members, or None.
     """
 
     directory: Path
@@ -77,10 +67,9 @@ class Evaluation:
 
     def find_row(self, ood_dataset: str, score: str) -> Mapping[str, Any] | None:
         """The row of results.json; None where the set was not evaluated, or not by this score."""
-        for row in self.document["rows"]:
-            if (row["ood_dataset"], row["score"]) == (ood_dataset, score):
-                return row
-        return None
+        rows = self.document["rows"]
+        found = (r for r in rows if (r["ood_dataset"], r["score"]) == (ood_dataset, score))
+        return next(found, None)
 
     def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
         """The row of results.json."""
@@ -123,23 +112,14 @@ def load(directory: str | os.PathLike, argument: str = ARGUMENT) -> Evaluation:
             member=attacked[0] if attacked else 0,
         )
 
+    name, label = results.IN_DISTRIBUTION, partial(results.dataset_label, document)
     return Evaluation(
         directory=path,
         document=document,
-        in_distribution=read_set(
-            results.IN_DISTRIBUTION,
-            results.IN_DISTRIBUTION,
-            f"{results.dataset_label(document, document['train_dataset'])} test",
-            None,
-        ),
+        in_distribution=read_set(name, name, f"{label(document['train_dataset'])} test", None),
         ood=tuple(
-            read_set(
-                entry["name"],
-                entry["file"],
-                results.dataset_label(document, entry["name"]),
-                entry["attacked_members"],
-            )
-            for entry in document["sets"]
+            read_set(s["name"], s["file"], label(s["name"]), s["attacked_members"])
+            for s in document["sets"]
         ),
         model_samples=_arrays(results.examples_path(path, results.MODEL_SAMPLES)).get("samples"),
         argument=argument,

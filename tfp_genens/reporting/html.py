@@ -88,10 +88,7 @@ def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
             "Evaluation": document["versions"],
         },
         "missing": [
-            {
-                "label": results.dataset_label(document, entry["ood_dataset"]),
-                "reason": entry["reason"],
-            }
+            {**entry, "label": results.dataset_label(document, entry["ood_dataset"])}
             for entry in document["missing"]
         ],
     }
@@ -141,15 +138,11 @@ def calibration(scored: EvaluatedSet, alphas: Sequence[float]) -> list[dict[str,
     for alpha in alphas:
         flagged = int((p_values <= alpha).sum())
         interval = stats.binomtest(flagged, len(p_values)).proportion_ci(0.95, method="exact")
-        rows.append(
-            {
-                "alpha": 100 * alpha,
-                "flagged": 100 * flagged / len(p_values),
-                "low": 100 * interval.low,
-                "high": 100 * interval.high,
-                "num": len(p_values),
-            }
-        )
+        shares = (alpha, flagged / len(p_values), interval.low, interval.high)
+        percent = {
+            n: 100 * x for n, x in zip(("alpha", "flagged", "low", "high"), shares, strict=True)
+        }
+        rows.append({**percent, "num": len(p_values)})
     return rows
 
 
@@ -180,9 +173,7 @@ def _commands(document: Mapping[str, Any]) -> list[str]:
         "run_dir": settings["run_dir"],
     }
     defaults = EvaluateConfig(run_dir="", output_dir="").to_json()
-    evaluate_flags = {
-        name: value for name, value in settings.items() if value != defaults.get(name)
-    }
+    evaluate_flags = {k: v for k, v in settings.items() if v != defaults.get(k)}
     return [
         provenance.command("train", train_flags),
         provenance.command("evaluate", evaluate_flags),

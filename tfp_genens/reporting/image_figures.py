@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from matplotlib.patches import Patch
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.evaluation.results import NUM_EXTREME
 from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.reporting import layout
-from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD_COLOR, Page
 
 
@@ -31,30 +30,11 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
     for suffix, group in layout.groups(evaluation.ood):
         rows = []
         for ood in group:
-            blocks = []
-            for end, order in (("least", sign), ("most", -sign)):
-                sides = ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR))
-                images = np.concatenate(
-                    [to_rgb(side.examples[f"{end}_normal"], evaluation) for side, _ in sides]
-                )
-                values = np.concatenate([side.examples[f"{end}_normal_score"] for side, _ in sides])
-                colors = [
-                    color for side, color in sides for _ in side.examples[f"{end}_normal_score"]
-                ]
-                # NaN sorts last at both ends: it is neither.
-                chosen = np.argsort(order * values, kind="stable")[:NUM_EXTREME]
-                blocks.append(
-                    layout.strip([images[k] for k in chosen], [colors[k] for k in chosen])
-                )
+            ends = (("least", sign), ("most", -sign))
+            blocks = [_extreme_strip(evaluation, ood, f"{end}_normal", way) for end, way in ends]
             rows.append((ood.label, blocks))
         figure = layout.strips(title, rows, ("least normal first", "most normal first"))
-        layout.legend(
-            figure,
-            [
-                Patch(color=IN_COLOR, label=evaluation.in_distribution.label),
-                Patch(color=OOD_COLOR, label="OoD set"),
-            ],
-        )
+        layout.legend_of_sides(figure, evaluation.in_distribution.label)
         yield Page(
             f"extremes{suffix}",
             title,
@@ -66,6 +46,22 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
         )
 
 
+def _extreme_strip(evaluation: Evaluation, ood: EvaluatedSet, end: str, way: float) -> np.ndarray:
+    """The inputs at one end of the ranking, in-distribution and OoD mixed."""
+    sides = ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR))
+    images = np.concatenate([to_rgb(side.examples[end], evaluation) for side, _ in sides])
+    values = np.concatenate([side.examples[f"{end}_score"] for side, _ in sides])
+    colors = [color for side, color in sides for _ in side.examples[end]]
+    # NaN sorts last at both ends: it is neither.
+    chosen = np.argsort(way * values, kind="stable")[:NUM_EXTREME]
+    return layout.strip([images[k] for k in chosen], [colors[k] for k in chosen])
+
+
+def _strip(evaluation: Evaluation, shown: EvaluatedSet, name: str) -> np.ndarray:
+    color = IN_COLOR if shown is evaluation.in_distribution else OOD_COLOR
+    return layout.strip(list(to_rgb(shown.examples[name], evaluation)), color)
+
+
 def first_inputs(evaluation: Evaluation) -> Iterator[Page]:
     """What each set looks like."""
     if not evaluation.has_images:
@@ -73,18 +69,7 @@ def first_inputs(evaluation: Evaluation) -> Iterator[Page]:
     title = "The sets: their first inputs"
     everyone = (evaluation.in_distribution, *evaluation.ood)
     for suffix, group in layout.groups(everyone, MAX_PANELS + 1):
-        rows = [
-            (
-                shown.label,
-                [
-                    layout.strip(
-                        list(to_rgb(shown.examples["first"], evaluation)),
-                        IN_COLOR if shown is evaluation.in_distribution else OOD_COLOR,
-                    )
-                ],
-            )
-            for shown in group
-        ]
+        rows = [(shown.label, [_strip(evaluation, shown, "first")]) for shown in group]
         yield Page(
             f"sets{suffix}",
             title,
@@ -103,20 +88,8 @@ def reconstructions(evaluation: Evaluation) -> Iterator[Page]:
         return
     title = "Inputs and their reconstructions"
     for suffix, group in layout.groups(shown, MAX_PANELS + 1):
-        rows = []
-        for s in group:
-            color = IN_COLOR if s is evaluation.in_distribution else OOD_COLOR
-            rows.append(
-                (
-                    s.label,
-                    [
-                        layout.strip(list(to_rgb(s.examples["first"], evaluation)), color),
-                        layout.strip(
-                            list(to_rgb(s.examples["reconstructions"], evaluation)), color
-                        ),
-                    ],
-                )
-            )
+        names = ("first", "reconstructions")
+        rows = [(s.label, [_strip(evaluation, s, name) for name in names]) for s in group]
         yield Page(
             f"reconstructions{suffix}",
             title,

@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from tfp_genens.reporting.evaluation_files import EvaluatedSet
 
@@ -146,6 +147,12 @@ def outer_labels(figure: Figure, x: str, y: str) -> None:
 def legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Under the title, over the panels: it never covers data."""
     figure.legend(handles=list(handles), loc="outside upper right", ncols=len(handles), fontsize=9)
+
+
+def legend_of_sides(figure: Figure, in_label: str, alpha: float | None = None) -> None:
+    """Which colour is in-distribution and which the OoD set."""
+    sides = ((IN_COLOR, in_label), (OOD_COLOR, "OoD set"))
+    legend(figure, [Patch(color=color, alpha=alpha, label=label) for color, label in sides])
 
 
 def strip(images: Sequence[np.ndarray], colors: str | Sequence[str]) -> np.ndarray:

@@ -65,6 +65,11 @@ def robust_range(
     )
 
 
+def _range_of(evaluation: Evaluation, score: str) -> tuple[float, float]:
+    others = [ood.values(score) for ood in evaluation.ood]
+    return robust_range(evaluation.in_distribution.values(score), others)
+
+
 def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Share of inputs in each bin; what lies outside goes into the outer bins, NaN into none."""
     clipped = np.clip(values[~np.isnan(values)], edges[0], edges[-1])
@@ -77,67 +82,13 @@ def toward(evaluation: Evaluation, score: str) -> str:
     return f"more normal to the {'right' if is_right else 'left'}"
 
 
-def overlaid_histograms(
-    ax: Axes,
-    in_distribution: tuple[str, np.ndarray],
-    ood: Sequence[tuple[str, np.ndarray]],
-    ends: tuple[float, float],
-    num_bins: int = 2 * NUM_BINS,
-    ood_styles: Sequence[tuple[str, Any]] = layout.OOD_STYLES,
-) -> None:
-    """Histograms of several sets in one panel, with a legend below it.
-
-    Args:
-      ax: the panel.
-      in_distribution: what the legend calls the in-distribution set, and its scores.
-      ood: likewise of OoD sets, one a style at most.
-      ends: of the axis. Scores outside are not drawn; the legend says what share they are.
-      num_bins: of equal width.
-      ood_styles: colour and line of each OoD set.
-    """
-    edges = np.linspace(*ends, num_bins + 1)
-    styles = [(IN_COLOR, "-"), *ood_styles]
-    for k, ((label, values), (color, line)) in enumerate(
-        zip((in_distribution, *ood), styles, strict=False)
-    ):
-        shares = np.histogram(values[np.isfinite(values)], edges)[0] / len(values)
-        notes = [
-            f"{share:.1%} {side}"
-            for share, side in (
-                (np.mean(values < edges[0]), "left of the axis"),
-                (np.mean(values > edges[-1]), "right of the axis"),
-                (np.mean(np.isnan(values)), "NaN"),
-            )
-            if share
-        ]
-        if k == 0:
-            ax.stairs(shares, edges, fill=True, color=color, alpha=0.35, linewidth=0)
-        ax.stairs(
-            shares,
-            edges,
-            color=color,
-            linestyle=line,
-            linewidth=1.3,
-            label=label + (f" ({', '.join(notes)})" if notes else ""),
-        )
-    ax.set_xlim(*ends)
-    ax.set_ylim(bottom=0)
-    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), borderaxespad=0.0, fontsize=8.5)
-
-
 def histograms(evaluation: Evaluation) -> Iterator[Page]:
     """Distributions of each main score, in-distribution against every OoD set."""
     for score in _main_scores(evaluation):
         spec = evaluation.spec(score)
         label = evaluation.score_label(score)
         of = "of one member" if score in evaluation.in_distribution.scores.member_scores else ""
-        edges = np.linspace(
-            *robust_range(
-                evaluation.in_distribution.values(score), [s.values(score) for s in evaluation.ood]
-            ),
-            NUM_BINS + 1,
-        )
+        edges = np.linspace(*_range_of(evaluation, score), NUM_BINS + 1)
         for suffix, group in layout.groups(evaluation.ood):
             title = f"{label}: in-distribution against each OoD set"
             figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
@@ -154,13 +105,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
                 f"{label} [{spec.unit}] ({toward(evaluation, score)})",
                 "share of inputs per bin",
             )
-            layout.legend(
-                figure,
-                [
-                    Patch(color=IN_COLOR, alpha=0.55, label=evaluation.in_distribution.label),
-                    Patch(color=OOD_COLOR, alpha=0.55, label="OoD set"),
-                ],
-            )
+            layout.legend_of_sides(figure, evaluation.in_distribution.label, alpha=0.55)
             yield Page(
                 f"histograms_{score}{suffix}",
                 title,
@@ -174,12 +119,7 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
 
 
 def _histogram_panel(
-    ax: Axes,
-    evaluation: Evaluation,
-    ood: EvaluatedSet,
-    score: str,
-    edges: np.ndarray,
-    top: float,
+    ax: Axes, evaluation: Evaluation, ood: EvaluatedSet, score: str, edges: np.ndarray, top: float
 ) -> None:
     notes = []
     for values, color in (
@@ -192,16 +132,14 @@ def _histogram_panel(
         peak = int(shares.argmax())
         if shares[peak] > top:
             near_right = peak > NUM_BINS / 2
-            ax.annotate(
-                f"{shares[peak]:.0%}",
-                (edges[peak] if near_right else edges[peak + 1], top),
-                xytext=(-2 if near_right else 2, -2),
-                textcoords="offset points",
-                ha="right" if near_right else "left",
-                va="top",
-                color=color,
-                fontsize=8,
-            )
+            at, shift, side = (peak, -2, "right") if near_right else (peak + 1, 2, "left")
+            place: dict[str, Any] = {
+                "xytext": (shift, -2),
+                "textcoords": "offset points",
+                "ha": side,
+                "va": "top",
+            }
+            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), color=color, fontsize=8, **place)
         below, above = np.mean(values < edges[0]), np.mean(values > edges[-1])
         name = "OoD" if color == OOD_COLOR else "in-dist."
         for share, side in ((below, "below"), (above, "above")):
@@ -210,16 +148,8 @@ def _histogram_panel(
         if np.isnan(values).any():
             notes.append((f"{np.isnan(values).sum()} {name} NaN", color))
     for k, (note, color) in enumerate(notes):
-        ax.text(
-            0.5,
-            0.97 - 0.1 * k,
-            note,
-            transform=ax.transAxes,
-            color=color,
-            fontsize=7.5,
-            ha="center",
-            va="top",
-        )
+        place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+        ax.text(0.5, 0.97 - 0.1 * k, note, color=color, fontsize=7.5, **place)
     ax.set_ylim(0, top)
     ax.set_xlim(edges[0], edges[-1])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -251,20 +181,13 @@ def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
             "false alarms: share of in-distribution inputs flagged (logarithmic)",
             "share of OoD inputs flagged",
         )
+        labels = [*map(evaluation.score_label, scores), "chance"]
+        styles = [*SCORE_STYLES[: len(scores)], (NEUTRAL_COLOR, ":", None)]
         handles = [
-            Line2D(
-                [],
-                [],
-                color=color,
-                linestyle=line,
-                linewidth=width,
-                label=evaluation.score_label(score),
-            )
-            for score, (color, line, width) in zip(scores, SCORE_STYLES, strict=False)
+            Line2D([], [], color=color, linestyle=line, linewidth=width, label=label)
+            for label, (color, line, width) in zip(labels, styles, strict=True)
         ]
-        layout.legend(
-            figure, [*handles, Line2D([], [], color=NEUTRAL_COLOR, linestyle=":", label="chance")]
-        )
+        layout.legend(figure, handles)
         yield Page(
             f"roc{suffix}",
             title,
@@ -277,17 +200,16 @@ def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
 
 def mean_roc(evaluation: Evaluation, ood: EvaluatedSet, score: str, grid: np.ndarray) -> np.ndarray:
     """True-positive rate at each false-positive rate of `grid`, mean over the members in use."""
-    curves = []
     is_member_score = score in ood.scores.member_scores
     members = evaluation.row(ood.name, score)["members_used"] if is_member_score else [0]
-    for member in members:
-        fpr, tpr = metrics.roc_curve(
-            evaluation.in_distribution.values(score, member),
-            ood.values(score, member),
-            evaluation.spec(score).direction,
+    direction = evaluation.spec(score).direction
+    curves = [
+        metrics.roc_curve(
+            *(s.values(score, m) for s in (evaluation.in_distribution, ood)), direction
         )
-        curves.append(np.interp(grid, fpr, tpr))
-    return np.mean(curves, axis=0)
+        for m in members
+    ]
+    return np.mean([np.interp(grid, fpr, tpr) for fpr, tpr in curves], axis=0)
 
 
 def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
@@ -295,12 +217,7 @@ def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
     pair = ("rate", "distortion")
     if not all(score in evaluation.in_distribution.scores.member_scores for score in pair):
         return
-    ranges = [
-        robust_range(
-            evaluation.in_distribution.values(score), [s.values(score) for s in evaluation.ood]
-        )
-        for score in pair
-    ]
+    ranges = [_range_of(evaluation, score) for score in pair]
     title = "Rate and distortion of each input"
     for suffix, group in layout.groups(evaluation.ood):
         figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
@@ -311,32 +228,17 @@ def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
                 inside = [np.clip(p, *r) for p, r in zip(points, ranges, strict=True)]
                 if shown is ood:
                     outside = np.any(~(points == inside), axis=0)
-                ax.scatter(
-                    inside[0],
-                    inside[1],
-                    s=5,
-                    color=color,
-                    alpha=0.35,
-                    linewidth=0,
-                    clip_on=False,
-                    rasterized=True,
-                )
+                style: dict[str, Any] = {"s": 5, "color": color, "alpha": 0.35, "linewidth": 0}
+                ax.scatter(*inside, **style, clip_on=False, rasterized=True)
             ax.set_xlim(*ranges[0])
             ax.set_ylim(*ranges[1])
             share = outside.mean()
             layout.title(ax, ood, f"{share:.0%} at the frame" if share >= 0.005 else "")
         units = [evaluation.spec(score).unit for score in pair]
         layout.outer_labels(figure, f"rate [{units[0]}]", f"distortion [{units[1]}]")
-        layout.legend(
-            figure,
-            [
-                Line2D([], [], color=color, marker="o", linestyle="", markersize=4, label=label)
-                for color, label in (
-                    (IN_COLOR, evaluation.in_distribution.label),
-                    (OOD_COLOR, "OoD set"),
-                )
-            ],
-        )
+        sides = ((IN_COLOR, evaluation.in_distribution.label), (OOD_COLOR, "OoD set"))
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 4}
+        layout.legend(figure, [Line2D([], [], color=c, label=label, **dot) for c, label in sides])
         yield Page(
             f"rate_distortion{suffix}",
             title,

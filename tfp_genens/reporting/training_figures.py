@@ -127,16 +127,10 @@ def _draw(ax: Axes, panel: Panel, curves: Curves, phases: Mapping[str, tuple[int
             if panel.phase is not None:
                 shown = shown[shown["phase"] == panel.phase]
             is_held_out = column.startswith(VALIDATION)
-            style = VALIDATION_LINE if is_held_out else TRAIN_LINE
-            ax.plot(
-                shown["step"],
-                shown[column],
-                color=COLORS[k % len(COLORS)],
-                linestyle="-" if k < len(COLORS) else DASHED,
-                alpha=TRAIN_ALPHA if column != panel.columns[-1] else 1.0,
-                zorder=3 if is_held_out else 2,
-                **style,
-            )
+            style = dict(VALIDATION_LINE if is_held_out else TRAIN_LINE)
+            style["alpha"] = TRAIN_ALPHA if column != panel.columns[-1] else 1.0
+            style["zorder"] = 3 if is_held_out else 2
+            ax.plot(shown["step"], shown[column], **_line_of(k), **style)
             scaled += _settled(shown, phases)[column].tolist()
     ax.set_title(_words(panel.term))
     ax.set_ylim(*_limits(scaled))
@@ -168,16 +162,14 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
+def _line_of(position: int) -> dict[str, Any]:
+    is_dashed = position >= len(COLORS)
+    return {"color": COLORS[position % len(COLORS)], "linestyle": DASHED if is_dashed else "-"}
+
+
 def _handles(curves: Curves, panels: Sequence[Panel]) -> list[Line2D]:
     handles = [
-        Line2D(
-            [],
-            [],
-            color=COLORS[k % len(COLORS)],
-            linestyle="-" if k < len(COLORS) else DASHED,
-            label=f"member {member}",
-        )
-        for k, member in enumerate(curves)
+        Line2D([], [], label=f"member {member}", **_line_of(k)) for k, member in enumerate(curves)
     ]
     if any(column.startswith(VALIDATION) for panel in panels for column in panel.columns):
         handles.append(Line2D([], [], color="#444444", label="held-out inputs", **VALIDATION_LINE))

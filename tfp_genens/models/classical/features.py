@@ -16,7 +16,6 @@ class Features(tf.Module):
 
     Args:
       train: raw training inputs [num_train, *event_shape], the only ones that are looked at.
-      input_spec: what the inputs are.
     """
 
     def __init__(self, train: np.ndarray, input_spec: InputSpec):

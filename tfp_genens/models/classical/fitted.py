@@ -35,13 +35,7 @@ member) -> the fitted method."""
 
 
 class FrozenDetector(tf.Module):
-    """A detector as it is exported: its score of raw inputs.
-
-    Args:
-      features: the preprocessing.
-      detector: the fitted method.
-      output: the score's name.
-    """
+    """A detector as it is exported: its score of raw inputs."""
 
     def __init__(self, features: Features, detector: Detector, output: str):
         super().__init__(name="frozen_detector")
@@ -98,7 +92,6 @@ def builder(fit: Fit, output: str, spec: OutputSpec) -> Build:
 
     Args:
       fit: fits it.
-      output: the score's name.
       spec: unit and direction of the score.
     """
 

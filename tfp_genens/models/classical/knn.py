@@ -15,7 +15,6 @@ class KnnDistance(fitted.Detector):
     """The mean Euclidean distance to the nearest rows.
 
     Args:
-      rows: float32 [num_rows, num_features].
       num_neighbors: how many are averaged.
     """
 

@@ -19,7 +19,6 @@ class LocalOutlierFactor(fitted.Detector):
     """How much denser the neighbours' surroundings are than the input's own: about 1 if normal.
 
     Args:
-      rows: float32 [num_rows, num_features].
       num_neighbors: how many density is estimated from.
     """
 

@@ -17,13 +17,10 @@ def stored(values: np.ndarray | float, dtype: tf.DType = tf.float64) -> tf.Varia
 
 
 class References(tf.Module):
-    """Training rows to compare with.
+    """Training rows to compare with, [num_rows, num_features].
 
     They are stored in float32, and all arithmetic is float64: |a|^2 - 2ab + |b|^2 loses half its
     digits where a is near b, and overflows float32 where a is far out.
-
-    Args:
-      rows: float32 [num_rows, num_features].
     """
 
     def __init__(self, rows: np.ndarray):
@@ -55,7 +52,6 @@ class References(tf.Module):
 
         Args:
           x: float64 [batch, num_features].
-          num_neighbors: how many.
 
         Returns:
           Distances, float64 [batch, num_neighbors], ascending, from differences and so exact even

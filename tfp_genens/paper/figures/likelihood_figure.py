@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from tfp_genens.paper.figures.histograms import overlaid_histograms
 from tfp_genens.paper.labels import member_name, run_label
 from tfp_genens.paper.requirements import require_scores
 from tfp_genens.reporting import layout, score_figures
@@ -93,7 +94,7 @@ def _panel(
     shown = shown_sets(evaluation)
     in_values = evaluation.in_distribution.values(score, MEMBER)
     ood_values = [s.values(score, MEMBER) for s in shown]
-    score_figures.overlaid_histograms(
+    overlaid_histograms(
         ax,
         (evaluation.in_distribution.label, in_values),
         [

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.paper.counterparts import counterpart
+from tfp_genens.paper.figures.histograms import overlaid_histograms
 from tfp_genens.paper.labels import member_name, run_label
 from tfp_genens.paper.requirements import require_scores
 from tfp_genens.reporting import layout, score_figures
@@ -103,7 +104,7 @@ def _block(block: SubFigure, evaluation: Evaluation, ranges: Ranges) -> None:
         _images(ax, evaluation, shown, color)
     _scatter(axes[1, 0], evaluation, ranges)
     in_values, ood_values = (s.values("log_prob", MEMBER) for s, _ in sides)
-    score_figures.overlaid_histograms(
+    overlaid_histograms(
         axes[1, 1],
         (sides[0][0].label, in_values),
         [(f"{sides[1][0].label}, AUROC {auroc(evaluation, 'log_prob'):.1f}", ood_values)],
