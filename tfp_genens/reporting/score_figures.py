@@ -133,13 +133,9 @@ def _histogram_panel(
         if shares[peak] > top:
             near_right = peak > NUM_BINS / 2
             at, shift, side = (peak, -2, "right") if near_right else (peak + 1, 2, "left")
-            place: dict[str, Any] = {
-                "xytext": (shift, -2),
-                "textcoords": "offset points",
-                "ha": side,
-                "va": "top",
-            }
-            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), color=color, fontsize=8, **place)
+            style: dict[str, Any] = {"ha": side, "va": "top", "color": color, "fontsize": 8}
+            offset = {"xytext": (shift, -2), "textcoords": "offset points"}
+            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), **offset, **style)
         below, above = np.mean(values < edges[0]), np.mean(values > edges[-1])
         name = "OoD" if color == OOD_COLOR else "in-dist."
         for share, side in ((below, "below"), (above, "above")):
@@ -148,8 +144,8 @@ def _histogram_panel(
         if np.isnan(values).any():
             notes.append((f"{np.isnan(values).sum()} {name} NaN", color))
     for k, (note, color) in enumerate(notes):
-        place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "top"}
-        ax.text(0.5, 0.97 - 0.1 * k, note, color=color, fontsize=7.5, **place)
+        style = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+        ax.text(0.5, 0.97 - 0.1 * k, note, color=color, fontsize=7.5, **style)
     ax.set_ylim(0, top)
     ax.set_xlim(edges[0], edges[-1])
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -203,12 +199,9 @@ def mean_roc(evaluation: Evaluation, ood: EvaluatedSet, score: str, grid: np.nda
     is_member_score = score in ood.scores.member_scores
     members = evaluation.row(ood.name, score)["members_used"] if is_member_score else [0]
     direction = evaluation.spec(score).direction
-    curves = [
-        metrics.roc_curve(
-            *(s.values(score, m) for s in (evaluation.in_distribution, ood)), direction
-        )
-        for m in members
-    ]
+    sides = (evaluation.in_distribution, ood)
+    scores = [[side.values(score, member) for side in sides] for member in members]
+    curves = [metrics.roc_curve(inside, outside, direction) for inside, outside in scores]
     return np.mean([np.interp(grid, fpr, tpr) for fpr, tpr in curves], axis=0)
 
 
