@@ -134,8 +134,8 @@ def _histogram_panel(
             near_right = peak > NUM_BINS / 2
             at, shift, side = (peak, -2, "right") if near_right else (peak + 1, 2, "left")
             style: dict[str, Any] = {"ha": side, "va": "top", "color": color, "fontsize": 8}
-            offset = {"xytext": (shift, -2), "textcoords": "offset points"}
-            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), **offset, **style)
+            style |= {"xytext": (shift, -2), "textcoords": "offset points"}
+            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), **style)
         below, above = np.mean(values < edges[0]), np.mean(values > edges[-1])
         name = "OoD" if color == OOD_COLOR else "in-dist."
         for share, side in ((below, "below"), (above, "above")):
