@@ -44,13 +44,8 @@ def options_of(classes: Sequence[type[Config]]) -> dict[str, tuple[dataclasses.F
 def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any]:
     """The values that a command line gives, `--flagfile`s included; flags not given are absent.
 
-    Args:
-      argv: the command line, program name first.
-      classes: configuration classes whose fields are the flags.
-
-    Raises:
-      UserError: an unknown flag, a value of the wrong type, a stray argument, an unreadable
-        flagfile.
+    Flags are the fields of `classes`. Raises UserError: an unknown flag, a value of the wrong type,
+    a stray argument, an unreadable flagfile.
     """
     options = options_of(classes)
     values = flags.FlagValues()

@@ -25,15 +25,9 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field that is also a command-line flag.
+    """A dataclass field that is also a command-line flag; without a default the flag is required.
 
-    Args:
-      default: the value where the user gives none; without one the flag is required.
-      help: one line for `--help`.
-      minimum: smallest valid number.
-      above: largest number that is still too small.
-      maximum: largest valid number.
-      choices: the valid strings.
+    `above` is the largest number that is still too small.
     """
     limits = {"minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata={"help": help, **limits})
@@ -88,8 +82,7 @@ def _is_valid(value: Any, kind: type, limits: Mapping[str, Any]) -> bool:
 class Config:
     """Base of all configurations: fields made with `option`, checked when constructed.
 
-    Raises:
-      UserError: a value is of the wrong type or out of its limits; it names the flag.
+    Raises UserError naming the flag where a value is of the wrong type or out of its limits.
     """
 
     def __post_init__(self) -> None:
@@ -106,10 +99,9 @@ class Config:
 
     @classmethod
     def from_values(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
-        """Builds the configuration from the given values; fields not given take their defaults.
+        """Builds it from the given values; fields not given take their defaults.
 
-        Raises:
-          UserError: a required value is missing.
+        Raises UserError where a required value is missing.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         for field in dataclasses.fields(cls):
@@ -185,8 +177,7 @@ class TrainOptions(Config):
 def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
     """The numbers behind `--members=0,2`; None, for all members, where it was not given.
 
-    Raises:
-      UserError: something else than numbers.
+    Raises UserError for something else than numbers.
     """
     if members is None:
         return None

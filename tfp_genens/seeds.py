@@ -8,14 +8,10 @@ import numpy as np
 
 
 def derive_seed(seed: int, *path: str | int) -> np.ndarray:
-    """A stateless seed for one purpose, e.g. `derive_seed(0, "member", 3, "init")`.
+    """A stateless seed int32 [2] for one purpose, e.g. `derive_seed(0, "member", 3, "init")`.
 
-    Args:
-      seed: the run's seed.
-      *path: labels that tell this purpose from all others.
-
-    Returns:
-      int32 [2]; the same on every machine and in every version.
+    The path tells this purpose from all others; the seed is the same on every machine and in every
+    version.
     """
     text = "/".join(map(str, (int(seed), *path)))
     digest = hashlib.sha256(text.encode()).digest()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from tfp_genens.data.sources import ArraySource, read_all
-from tfp_genens.data.transforms import Flipped, Mapped, hflip, vflip
+from tfp_genens.data.transforms import Mapped, hflip, vflip
 
 images = arrays(np.uint8, array_shapes(min_dims=4, max_dims=4, max_side=6))
 
@@ -40,8 +40,6 @@ def test_flips_are_named():
 def test_only_images_can_be_flipped():
     with pytest.raises(ValueError, match="`source` must hold images"):
         hflip(ArraySource("x", np.zeros((4, 3)), "x"))
-    with pytest.raises(ValueError, match="`axis`"):
-        Flipped(ArraySource("x", np.zeros((1, 2, 2, 1)), "x"), 2, "depth")
 
 
 @given(values=images, batch_size=st.integers(1, 5))

@@ -11,13 +11,11 @@ from tfp_genens.seeds import numpy_generator
 
 
 class InvertibleMatrix(tf.Module):
-    """W = P L (U + diag(sign * exp(log_abs_diag))), a random rotation to start with.
+    """W = P L (U + diag(sign * exp(log_abs_diag))), [*stack, size, size]; starts as a random
+    rotation.
 
     P is a fixed permutation, L has a unit diagonal, U is strictly upper triangular, and the sign is
     fixed: log |det W| is the sum of log_abs_diag.
-
-    Args:
-      seed: of the rotation.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ LOG_SCALE_FACTOR = 3.0
 
 
 class ZeroConvolution(tf.Module):
-    """Weights of a 3x3 convolution that starts at zero, with a learned scale of each output."""
+    """3x3 convolutions [*stack] that start at zero, with a learned scale of each output."""
 
     def __init__(
         self,
@@ -50,12 +50,10 @@ class NetworkWeights(NamedTuple):
 
 
 class CouplingNetwork(tf.Module):
-    """conv 3x3 - relu - conv 1x1 - relu - zero-initialised conv 3x3.
+    """conv 3x3 - relu - conv 1x1 - relu - zero-initialised conv 3x3; [*stack] of them.
 
-    Args:
-      width: channels of the hidden layers.
-      dtype: of the parameters and of what goes in and out.
-      convolution_dtype: of the convolutions (such as bfloat16); None: `dtype`.
+    The convolutions run in `convolution_dtype` (such as bfloat16; None: `dtype`), the rest in
+    `dtype`.
     """
 
     def __init__(
@@ -117,10 +115,8 @@ def _variable(name: str, shape: tuple[int, ...], dtype: str | tf.DType) -> tf.Va
 class Coupling(ImageBijector):
     """The first half of the channels is kept and decides what happens to the others.
 
-    Args:
-      num_channels: channels of the images, at least 2; of an odd number the smaller half is kept.
-      seed: of the network's initial weights.
-      convolution_dtype: of the network's convolutions; None: `dtype`.
+    There are at least 2 channels; of an odd number the smaller half is kept. For
+    `convolution_dtype`, see `CouplingNetwork`.
     """
 
     OUTPUTS_A_CHANNEL: int

@@ -108,13 +108,10 @@ class Glow(OnePassBijector):
             level.check_initialized()
 
     def initialize(self, images: tf.Tensor | np.ndarray) -> None:
-        """Sets every actnorm from the first training batch, layer by layer, eagerly.
+        """Sets every actnorm, layer by layer, eagerly, from a first batch [batch, *image_shape].
 
-        Args:
-          images: [batch, *image_shape], as the model will see them (scaled, dequantised).
-
-        Raises:
-          ValueError: called a second time, or inside a graph.
+        Images are as the model will see them (scaled, dequantised). Raises ValueError when called a
+        second time, or inside a graph.
         """
         x = _of_shape(tf.convert_to_tensor(images, self.dtype), self.image_shape)
         for i, level in enumerate(self.levels):

@@ -13,16 +13,10 @@ from tfp_genens.seeds import derive_int
 class BoundedShiftAndLogScale(tf.Module):
     """An autoregressive network that stays tame on inputs far from its training data.
 
-    Unbounded, a log-scale is pushed by such inputs until its exponential overflows, and a shift
-    grows with them until it cancels them. Here the network sees `b * tanh(x / b)` with b =
-    `input_bound`, and its log-scale is `c * tanh(raw / c)` with c = `log_scale_bound`. Both are the
-    identity to second order around zero, so in-distribution training hardly notices; where all
-    inputs are far beyond b, the bijector is an affine map, under which further out is less likely.
-
-    Args:
-      network: [..., d] -> [..., d, 2], autoregressive in its input.
-      input_bound: positive.
-      log_scale_bound: positive, in nats.
+    The network sees `b * tanh(x / b)` with b = `input_bound`, and its log-scale is `c * tanh(raw /
+    c)` with c = `log_scale_bound` nats. Both are the identity to second order around zero. Far
+    beyond b the bijector is an affine map, under which further out is less likely; unbounded, a
+    log-scale would overflow there, and a shift could cancel the input.
     """
 
     def __init__(
@@ -56,16 +50,10 @@ def masked_autoregressive_flow(
     log_scale_bound: float = 3.0,
     dtype: str = "float32",
 ) -> tfb.MaskedAutoregressiveFlow:
-    """One MAF bijector (paper, appendix B): inverse in one pass, forward in `event_size` passes.
+    """One MAF bijector on vectors [event_size] (paper, appendix B).
 
-    Args:
-      event_size: number of dimensions d of the vectors it transforms.
-      hidden_units: sizes of the hidden ReLU layers.
-      input_bound: bound of what the network sees of each dimension.
-      log_scale_bound: bound of each dimension's absolute log-scale, in nats.
-
-    Returns:
-      A bijector on vectors [d]; its variables are tracked.
+    Its inverse takes one pass, its forward `event_size` passes. The hidden layers are ReLUs; for
+    the bounds, see `BoundedShiftAndLogScale`.
     """
     network = tfb.AutoregressiveNetwork(
         params=2,

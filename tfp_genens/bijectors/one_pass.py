@@ -28,25 +28,11 @@ class OnePassBijector(tfb.Bijector, abc.ABC):
         """[batch, *event] -> value [batch, *event] and float64 log-determinant [batch]."""
 
     def inverse_and_log_det(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Image to latent.
-
-        Args:
-          y: [..., *image-side event].
-
-        Returns:
-          [..., *latent-side event] and log |det dx/dy|, float64 nats [...].
-        """
+        """Image [..., *event] to latent [..., *event], and log |det dx/dy|, float64 nats [...]."""
         return self._any_batch(self._inverse_pass, y, self.inverse_min_event_ndims)
 
     def forward_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latent to image.
-
-        Args:
-          x: [..., *latent-side event].
-
-        Returns:
-          [..., *image-side event] and log |det dy/dx|, float64 nats [...].
-        """
+        """Latent [..., *event] to image [..., *event], and log |det dy/dx|, float64 nats [...]."""
         return self._any_batch(self._forward_pass, x, self.forward_min_event_ndims)
 
     def _any_batch(self, run, x, event_ndims: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,14 +92,11 @@ def sum_over_image(x: tf.Tensor) -> tf.Tensor:
 
 
 def same_at_every_pixel(log_det: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """The log-determinant of a map with the same linear part at each of an image's pixels.
+    """Log-determinants, float64 nats [batch], of a map with the same linear part at each pixel.
 
     Args:
       log_det: nats a pixel, [].
       x: images [batch, height, width, channels].
-
-    Returns:
-      float64 nats [batch].
     """
     batch, height, width, _ = tf.unstack(tf.shape(x))
     num_pixels = tf.cast(height * width, tf.float64)

@@ -18,11 +18,8 @@ inputs far from the training data.
 class Split(ImageBijector):
     """The last channels, given the others: image = loc(kept) + exp(log_scale(kept)) * latent.
 
-    Makes a standard normal the conditional prior N(loc, exp(log_scale)) of the channels that a
-    multi-scale flow factors out; the kept ones pass unchanged, so that it is a bijection of images.
-
-    Args:
-      num_factored: how many of them, the last, are factored out.
+    Makes a standard normal the conditional prior N(loc, exp(log_scale)) of the `num_factored` last
+    channels, which a multi-scale flow factors out; the others pass unchanged.
     """
 
     def __init__(

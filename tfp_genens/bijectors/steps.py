@@ -26,11 +26,8 @@ class StepWeights(NamedTuple):
 class GlowSteps(InitializedFromData, ImageBijector):
     """K times actnorm, invertible 1x1 convolution and coupling, image to latent in this order.
 
-    Args:
-      num_channels: channels of the images, at least 2.
-      num_steps: K.
-      coupling: a name in `COUPLINGS`.
-      convolution_dtype: of the coupling networks' convolutions; None: `dtype`.
+    There are at least 2 channels; `coupling` is a name in COUPLINGS; for `convolution_dtype`, see
+    `CouplingNetwork`.
     """
 
     def __init__(
@@ -69,16 +66,10 @@ class GlowSteps(InitializedFromData, ImageBijector):
         )
 
     def initialize(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
-        """Sets every actnorm from the first training batch, step by step.
+        """Sets every actnorm, step by step, from a first batch [batch, height, width, channels].
 
-        Args:
-          images: [batch, height, width, channels].
-
-        Returns:
-          Their latents, of the same shape.
-
-        Raises:
-          ValueError: called a second time, or inside a graph.
+        Returns its latents, of the same shape. Raises ValueError when called a second time, or
+        inside a graph.
         """
         self._check_may_initialize()
         x = tf.convert_to_tensor(images, self.dtype)

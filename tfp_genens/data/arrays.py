@@ -23,11 +23,9 @@ LABEL_NAMES = ("label", "labels")
 def open_npz(request: Request) -> ArraySource:
     """Opens one array [N, H, W, C], [N, H, W] (taken as one channel) or [N, features].
 
-    The array is KEY where given, else the one that has one of USUAL_NAMES, else the only one. An
-    array `label` or `labels` holds the class of each; where it cannot, a warning says why not.
-
-    Raises:
-      UserError: no such file or array, no archive, pickled or non-numeric values.
+    That is KEY where given, else the one that has one of USUAL_NAMES, else the only one. An array
+    `label` or `labels` holds the class of each; where it cannot, a warning says why not. Raises
+    UserError: no such file or array, no archive, pickled or non-numeric values.
     """
     path, key = _split(request)
     try:

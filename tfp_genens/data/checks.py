@@ -1,6 +1,6 @@
 """The one place where inputs are looked at before they reach a model.
 
-NaN and infinite values are refused; values outside the model's range are let through, because
+NaN and infinite values are refused. Values outside the model's range are let through, because
 scoring strange inputs is the point of the package, but are warned about once a source.
 """
 
@@ -22,14 +22,8 @@ NUM_FOR_SPREAD = 10_000  # rows, evenly spaced, that say how wide a column's mid
 class CheckedSource:
     """A source whose batches are all non-empty, numeric, finite and of the expected shape.
 
-    Args:
-      source: what was opened.
-      request: what was asked for.
-      columns: the column name of each feature, for tables.
-
-    Raises:
-      UserError: at once, or from `batches`: no examples; NaN, or a value that is infinite as
-        float32; a wrong event shape.
+    `columns` names the features of tables. Raises UserError, at once or from `batches`: no
+    examples; NaN, or a value that is infinite as float32; a wrong event shape.
     """
 
     def __init__(self, source: Source, request: Request, columns: tuple[str, ...] | None = None):
@@ -83,11 +77,15 @@ class CheckedSource:
             "finite values", f"{value} {place} of example {batch.example_ids[row]!r}"
         )
 
-    def _warn_outside(self, batch: Batch) -> None:
+    def _range(self) -> tuple[float, float] | None:
         spec = self._request.input_spec
-        if spec is None or spec.value_range is None or self._warned_outside:
+        return None if spec is None else spec.value_range
+
+    def _warn_outside(self, batch: Batch) -> None:
+        limits = self._range()
+        if limits is None or self._warned_outside:
             return
-        low, high = spec.value_range
+        low, high = limits
         outside = (batch.values < low) | (batch.values > high)
         if outside.any():
             self._warned_outside = True
@@ -99,29 +97,22 @@ class CheckedSource:
             )
 
     def _warn_unit(self, num_read: int) -> None:
-        spec = self._request.input_spec
-        if spec is None or spec.value_range is None or self._warned_unit:
+        limits = self._range()
+        if limits is None or self._warned_unit or limits[1] <= 1:
             return
-        low, high = spec.value_range
-        if high > 1:
-            self._warned_unit = True
-            logging.warning(
-                "%s: all values of the %d inputs read lie in [0, 1], but the model's range is %g "
-                "to %g; if these are images scaled to [0, 1], multiply them by %g.",
-                *(self.name, num_read, low, high, high),
-            )
+        self._warned_unit = True
+        logging.warning(
+            "%s: all values of the %d inputs read lie in [0, 1], but the model's range is %g "
+            "to %g; if these are images scaled to [0, 1], multiply them by %g.",
+            *(self.name, num_read, *limits, limits[1]),
+        )
 
 
 def warn_of_odd_columns(name: str, columns: Sequence[str], rows: Batch) -> None:
     """Warns of columns of a training table that are likely to spoil what is learnt from it.
 
-    They are used as they are: a column with one value throughout, and one with a value further
-    from the median than OUTLIER_SPREADS times the range of the middle half.
-
-    Args:
-      name: of the table.
-      columns: their names.
-      rows: the whole table, values [N, len(columns)].
+    They are used as they are: a column with one value throughout, and one with a value further from
+    the median than OUTLIER_SPREADS times the range of the middle half. `rows` is the whole table.
     """
     values = rows.values
     lowest, highest = values.min(axis=0), values.max(axis=0)

@@ -33,14 +33,10 @@ _ATTACKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """One set to train on.
+    """One set to train on: SPECs of training data, some of which are held out, and of test data.
 
-    Attributes:
-      label: what tables and figures call it.
-      train: SPEC of the training data, from which validation data are held out.
-      test: SPEC of the in-distribution test data.
-      ood: names in OOD_SETS, in the paper's order (Table 2).
-      ood_specs: SPECs of those whose examples depend on what was left out of the training data.
+    `ood`: names in OOD_SETS, in the paper's order (Table 2). `ood_specs`: SPECs of those whose
+    examples depend on what was left out of the training data.
     """
 
     name: str
@@ -74,37 +70,20 @@ def _card_fraud(split: int) -> tuple[Dataset, Dataset]:
     )
 
 
+def _of_tfds(name: str, label: str, ood: tuple[str, ...]) -> Dataset:
+    return Dataset(name, label, f"tfds:{name}:train", f"tfds:{name}:test", ood)
+
+
+_PERTURBED = (*_NOISE, *_FLIPS, *_ATTACKS)
+_DIGITS_OOD = (*_FLIPS, *_NOISE, *_ATTACKS, "photo_patches")
+
 DATASETS: dict[str, Dataset] = {
     row.name: row
     for row in (
-        Dataset(
-            "digits",
-            "Digits",
-            "digits:train",
-            "digits:test",
-            (*_FLIPS, *_NOISE, *_ATTACKS, "photo_patches"),
-        ),
-        Dataset(
-            "mnist",
-            "MNIST",
-            "tfds:mnist:train",
-            "tfds:mnist:test",
-            (*_DRAWN, "fashion_mnist", *_NOISE, *_FLIPS, *_ATTACKS),
-        ),
-        Dataset(
-            "fashion_mnist",
-            "Fashion-MNIST",
-            "tfds:fashion_mnist:train",
-            "tfds:fashion_mnist:test",
-            (*_DRAWN, "mnist", *_NOISE, *_FLIPS, *_ATTACKS),
-        ),
-        Dataset(
-            "cifar10",
-            "CIFAR-10",
-            "tfds:cifar10:train",
-            "tfds:cifar10:test",
-            (*_COLOUR, *_NOISE, *_FLIPS, *_ATTACKS),
-        ),
+        Dataset("digits", "Digits", "digits:train", "digits:test", _DIGITS_OOD),
+        _of_tfds("mnist", "MNIST", (*_DRAWN, "fashion_mnist", *_PERTURBED)),
+        _of_tfds("fashion_mnist", "Fashion-MNIST", (*_DRAWN, "mnist", *_PERTURBED)),
+        _of_tfds("cifar10", "CIFAR-10", (*_COLOUR, *_PERTURBED)),
         *(row for split in range(splits.NUM_SPLITS) for row in _card_fraud(split)),
     )
 }
@@ -121,11 +100,9 @@ class TrainingData:
     Attributes:
       name: the registered name or SPEC.
       train: [num_train, *shape].
-      validation: [num_validation, *shape], held out of training; the same for all members. In
-        random order, so that the first few are a random sample even of data sorted by class. It
-        has three disjoint parts, see `held_out`.
-      fingerprint: SHA-256, hexadecimal, of all training and validation bytes, shapes and dtypes;
-        labels have no part in it, as most models do not see them.
+      validation: [num_validation, *shape], held out of training, the same for all members, in
+        random order. It has three disjoint parts, see `held_out`.
+      fingerprint: SHA-256 of all training and validation inputs; labels have no part in it.
       labels: int64 [num_train], class numbers from 0; None where the set has none.
       validation_labels: int64 [num_validation], likewise.
     """
@@ -169,17 +146,10 @@ class TrainingData:
 def load_training_data(
     dataset: str, *, validation_fraction: float, seed: int, data_dir: str | None = None
 ) -> TrainingData:
-    """Loads a training set and holds out a random part of it for validation.
+    """Loads a name in DATASETS, or any SPEC, and holds out a random part for validation.
 
-    Args:
-      dataset: a name in DATASETS, or any SPEC.
-      validation_fraction: the part to hold out, between 0 and 1; at least one example is left in
-        either part.
-      seed: the run's seed, the same for all its members; decides what is held out.
-      data_dir: where tensorflow_datasets keeps its sets; None for its default.
-
-    Raises:
-      UserError: an unknown set; anything wrong with its data; a part left without examples.
+    `seed` is the run's, the same for all its members. At least one example is left in either part.
+    Raises UserError: an unknown set; anything wrong with its data; a part left without examples.
     """
     if dataset in DATASETS:
         spec = DATASETS[dataset].train

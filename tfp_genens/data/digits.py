@@ -16,10 +16,7 @@ def open_digits(request: Request) -> ArraySource:
     """Opens 1,297 training or 500 test digits, uint8 [8, 8, 1] (stored values 0..16 made 0..255).
 
     The split is a permutation with a fixed seed: the file is grouped by writer, so that its tail
-    would be other people's handwriting, not a sample of the same distribution.
-
-    Raises:
-      UserError: another split.
+    would be other people's handwriting. Raises UserError for another split.
     """
     if request.location not in SPLITS:
         raise request.error("digits:train or digits:test", repr(request.location))

@@ -9,10 +9,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R 601, as elsewher
 
 
 def white_on_black(values: np.ndarray) -> np.ndarray:
-    """uint8 RGB [batch, height, width, 3] -> the inverse of their grey [batch, height, width, 1].
-
-    255 where the ink is; the dtype stays uint8.
-    """
+    """uint8 RGB [batch, height, width, 3] -> their inverse in grey, [batch, height, width, 1]."""
     grey = np.rint(values.astype(np.float32) @ _LUMA)
     return (255 - grey).astype(np.uint8)[..., np.newaxis]
 
@@ -26,9 +23,7 @@ def disc(diameter: int) -> np.ndarray:
 def thicken(values: np.ndarray, diameter: int) -> np.ndarray:
     """Widens bright strokes: each pixel becomes the largest under a disc (grey dilation).
 
-    Args:
-      values: [batch, height, width, 1].
-      diameter: of the disc, in pixels; 1 changes nothing.
+    values: [batch, height, width, 1]. A disc of `diameter` 1 changes nothing.
     """
     footprint = disc(diameter)[np.newaxis, ..., np.newaxis]
     return scipy.ndimage.grey_dilation(values, footprint=footprint, mode="constant")

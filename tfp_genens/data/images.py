@@ -49,11 +49,9 @@ class ImageSource:
 def open_images(request: Request) -> ImageSource:
     """Opens a folder (searched recursively), a glob pattern or a single file, in sorted order.
 
-    Images become grey or coloured as the model takes them; without an input spec the first image
-    says what all must be like. They are never resized.
-
-    Raises:
-      UserError: no images; while it is read, an unreadable file or one of another size.
+    Images become grey or coloured as the model takes them, and are never resized; without an input
+    spec the first says what all must be like. Raises UserError: no images; while it is read, an
+    unreadable file or one of another size.
     """
     root, paths = _find(request)
     if not paths:
@@ -100,9 +98,7 @@ def decode(request: Request, path: pathlib.Path, shape: tuple[int, ...]) -> np.n
     """One image file (the first frame of an animation) as uint8 [height, width, channels].
 
     16-bit grey values are divided by 257; transparency is dropped unless there are four channels.
-
-    Raises:
-      UserError: an unreadable file; a size other than that of `shape`.
+    Raises UserError: an unreadable file; a size other than that of `shape`.
     """
     with _open(request, path) as image:
         if (image.height, image.width) != shape[:2]:

@@ -15,37 +15,34 @@ Blocks = Callable[[int], np.ndarray]
 _PHOTO_MODES = {1: "L", 3: "RGB"}
 
 
+def _on_scale(unit: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    low, high = value_range
+    return np.float32(low) + np.float32(high - low) * unit
+
+
 def uniform_blocks(shape: tuple[int, ...], value_range: tuple[float, float], seed: int) -> Blocks:
     """U(0, 1) noise scaled to the range; float32."""
-    low, high = value_range
 
     def make_block(block: int) -> np.ndarray:
         unit = numpy_generator(seed, "uniform", block).random((BLOCK_SIZE, *shape), np.float32)
-        return np.float32(low) + np.float32(high - low) * unit
+        return _on_scale(unit, value_range)
 
     return make_block
 
 
 def gaussian_blocks(
-    shape: tuple[int, ...],
-    value_range: tuple[float, float],
-    seed: int,
-    *,
-    clipped: bool = True,
+    shape: tuple[int, ...], value_range: tuple[float, float], seed: int, *, clipped: bool = True
 ) -> Blocks:
     """N(0, 1) noise scaled so that [0, 1] is the range; float32.
 
     Clipped to the range, half of all values are its low end; not clipped, two thirds lie outside.
     The draws are the same.
     """
-    low, high = value_range
 
     def make_block(block: int) -> np.ndarray:
         generator = numpy_generator(seed, "gaussian", block)
         unit = generator.standard_normal((BLOCK_SIZE, *shape), np.float32)
-        if clipped:
-            unit = unit.clip(0, 1)
-        return np.float32(low) + np.float32(high - low) * unit
+        return _on_scale(unit.clip(0, 1) if clipped else unit, value_range)
 
     return make_block
 
@@ -53,12 +50,9 @@ def gaussian_blocks(
 def photo_patch_blocks(shape: tuple[int, ...], seed: int) -> Blocks:
     """Patches of scikit-learn's two sample photographs at full resolution; uint8.
 
-    Grey is the luma of ITU-R 601 (0.299 R + 0.587 G + 0.114 B). Each patch comes from either
-    photograph with equal chances, from anywhere in it.
-
-    Raises:
-      ValueError: `shape` is not that of an image with one or three channels that fits into the
-        photographs.
+    Grey is the luma of ITU-R 601. Each patch comes from either photograph with equal chances, from
+    anywhere in it. Raises ValueError unless `shape` is that of an image with one or three channels
+    that fits into the photographs.
     """
     from sklearn.datasets import load_sample_images  # slow to import
 

@@ -13,12 +13,9 @@ from tfp_genens.errors import UserError
 class Request:
     """One SPEC to open.
 
-    Attributes:
-      spec: as the user wrote it, "scheme:location".
-      location: what follows the scheme.
-      input_spec: what the inputs must be like; None to take the source's own natural shape.
-      argument: the flag that the SPEC came from, for error messages.
-      data_dir: where tensorflow_datasets keeps its sets; None for its default.
+    `spec` is "scheme:location", as the user wrote it in the flag `argument`; without an
+    `input_spec` the source's own natural shape is taken; tensorflow_datasets keeps its sets in
+    `data_dir`.
     """
 
     spec: str

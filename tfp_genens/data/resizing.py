@@ -16,9 +16,8 @@ def resize(values: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray
     Args:
       values: uint8 [batch, height, width, channels].
       size: (height, width) to be had.
-      method: AREA takes the mean over all that a pixel covers, with parts of input pixels weighted
-        by how much of them is covered; NEAREST the one input pixel under its centre; BILINEAR
-        interpolates between the four input pixels whose centres are around its centre, and so
+      method: AREA takes the mean over all that a pixel covers; NEAREST the one input pixel under
+        its centre; BILINEAR interpolates between the four input pixels around its centre, and so
         passes over others where s > 2.
     """
     import tensorflow as tf  # slow to import
@@ -30,7 +29,7 @@ def resize(values: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray
 def centre_square(values: np.ndarray) -> np.ndarray:
     """The largest square in the middle of images [batch, height, width, channels].
 
-    Where an odd number of rows or columns is left over, one more of them goes at the end.
+    An odd row or column too many goes at the end.
     """
     height, width = values.shape[1:3]
     side = min(height, width)

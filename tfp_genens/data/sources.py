@@ -1,7 +1,7 @@
 """What every kind of input looks like to the rest of the package: a re-iterable stream of batches.
 
-Nothing here reads files. A source promises that each call of `batches` starts anew and yields the
-same examples in the same order whatever the batch size, and that reading on costs no more memory.
+Each call of `batches` starts anew and yields the same examples in the same order whatever the batch
+size, and reading on costs no more memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ class Batch:
 
     Attributes:
       example_ids: stable and unique within a source, e.g. "mnist/test/17", "photo.png", "row 12".
-      values: [batch, *shape], the source's dtype, on the scale people have their data in (images
-        0 to 255, table rows in raw units).
+      values: [batch, *shape], the source's dtype, on the scale people have their data in.
       labels: int64 [batch], class numbers from 0, or -1 where a labelled set leaves one open; None
         where the source has none.
     """
@@ -34,15 +33,14 @@ class Batch:
     labels: np.ndarray | None = None
 
     def __post_init__(self):
-        if len(self.example_ids) != len(self.values):
+        num = len(self.values)
+        if len(self.example_ids) != num:
             raise ValueError(
-                "`example_ids` must name every value; "
-                f"got {len(self.example_ids)} for {len(self.values)}."
+                f"`example_ids` must name every value; got {len(self.example_ids)} for {num}."
             )
-        if self.labels is not None and self.labels.shape != (len(self.values),):
+        if self.labels is not None and self.labels.shape != (num,):
             raise ValueError(
-                "`labels` must hold one number a value; "
-                f"got shape {self.labels.shape} for {len(self.values)}."
+                f"`labels` must hold one number a value; got shape {self.labels.shape} for {num}."
             )
 
     def __len__(self) -> int:
@@ -54,12 +52,9 @@ class Batch:
 
 
 class Source(Protocol):
-    """A re-iterable stream of examples.
+    """A re-iterable stream of examples of event shape `shape`, under the SPEC or registered `name`.
 
-    Attributes:
-      name: the SPEC or registered name that it came from.
-      shape: the event shape.
-      num_examples: None where it is not known before everything is read.
+    `num_examples` is None where it is not known before everything is read.
     """
 
     @property
@@ -77,11 +72,7 @@ class Source(Protocol):
 
 
 def rebatch(batches: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
-    """The same examples in the same order, `batch_size` at a time (the last batch may be smaller).
-
-    Raises:
-      ValueError: `batch_size` is not positive.
-    """
+    """The same examples, `batch_size` at a time (the last batch may be smaller)."""
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be positive; got {batch_size}.")
     waiting: list[Batch] = []
@@ -118,12 +109,7 @@ def _join(batches: list[Batch]) -> Batch:
 
 @dataclasses.dataclass(frozen=True)
 class ArraySource:
-    """Examples that are in memory already; ids are `{prefix}/{index}`.
-
-    Attributes:
-      values: [N, *shape].
-      labels: int64 [N]; None where there are none.
-    """
+    """Examples that are in memory already, [N, *shape]; ids are `{prefix}/{index}`."""
 
     name: str
     values: np.ndarray
@@ -152,16 +138,9 @@ class ArraySource:
 class BlockSource:
     """Examples computed on demand in blocks of BLOCK_SIZE; ids are `{name}/{index}`.
 
-    Blocks are always computed whole, so example i depends neither on the batch size nor on how
-    many examples are asked for.
-
-    Args:
-      name: the registered name.
-      shape: event shape.
-      num_examples: how many there are to be.
-      make_block: block number -> values [BLOCK_SIZE, *shape]; a pure function.
-      keep: remember computed blocks, for blocks so costly that a second reading must not pay
-        again; memory is then bounded by `num_examples`.
+    Blocks are always computed whole, so example i depends neither on the batch size nor on how many
+    examples are asked for. `make_block` is a pure function of the block's number. With `keep`,
+    blocks are remembered, where they are so costly that a second reading must not pay again.
     """
 
     def __init__(
@@ -221,11 +200,7 @@ class _Taken:
 
 
 def take(source: Source, num_examples: int) -> Source:
-    """The first `num_examples` of a source, or all where it has fewer.
-
-    Raises:
-      ValueError: `num_examples` is not positive.
-    """
+    """The first `num_examples` of a source, or all where it has fewer."""
     if num_examples < 1:
         raise ValueError(f"`num_examples` must be positive; got {num_examples}.")
     return _Taken(source, num_examples)

@@ -19,12 +19,7 @@ from tfp_genens.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """One kind of SPEC.
-
-    Attributes:
-      open: the reader; raises UserError.
-      form: how such a SPEC is written.
-    """
+    """One kind of SPEC: its reader, which raises UserError, and how it is written."""
 
     open: Callable[[Request], Source]
     form: str
@@ -58,12 +53,13 @@ def open_source(
     argument: str = "--input",
     data_dir: str | None = None,
 ) -> CheckedSource:
-    """Opens a SPEC; what it yields is never empty, always finite, and of the expected shape.
+    """Opens a SPEC, "SCHEME:LOCATION"; what it yields is never empty, finite, of the expected
+    shape.
 
     Args:
-      spec: "SCHEME:LOCATION", see SCHEMES.
-      input_spec: what the inputs must be like; None to take the source's natural shape (all
-        numeric columns of a table), as for training data.
+      spec: see SCHEMES.
+      input_spec: what the inputs must be like; None to take the source's natural shape (all numeric
+        columns of a table), as for training data.
       argument: the flag that the SPEC came from, for error messages.
       data_dir: where tensorflow_datasets keeps its sets; None for $TFDS_DATA_DIR, else
         ~/tensorflow_datasets.

@@ -44,9 +44,7 @@ class _Table:
 class _Labels:
     """What `?label=COLUMN&only=VALUE` asks for.
 
-    Attributes:
-      column: where classes stand: whole numbers from 0, or anything where `only` is given.
-      only: the rows to read, by what stands there; None for all.
+    Classes are whole numbers from 0, or anything where the rows with one value alone are read.
     """
 
     column: str
@@ -55,12 +53,7 @@ class _Labels:
 
 @dataclasses.dataclass(frozen=True)
 class TableSource:
-    """Rows of a table as float32 [batch, *shape].
-
-    Attributes:
-      columns: one column a scalar of the flattened event.
-      labels: where the rows' classes are, and which rows are read.
-    """
+    """Rows of a table as float32 [batch, *shape]; one column a scalar of the flattened event."""
 
     request: Request
     table: _Table
@@ -191,13 +184,10 @@ def _parse(request: Request) -> tuple[str, _Labels | None]:
 def open_table(request: Request, table: _Table, labels: _Labels | None = None) -> TableSource:
     """Chooses the columns that make up an input.
 
-    With an input spec these are its column names, and others are ignored; without one, all numeric
-    columns but `example_id` and that of the labels, in the file's order. Ids come from `example_id`
-    where there is such a column, else they are "row 0", "row 1", ...
-
-    Raises:
-      UserError: a missing or repeated column; a header of numbers; no rows; while it is read, a
-        cell that is no number.
+    With an input spec these are its column names; without one, all numeric columns but `example_id`
+    and that of the labels, in the file's order. Ids come from `example_id` where there is such a
+    column, else they are "row 0", "row 1", ... Raises UserError: a missing or repeated column; a
+    header of numbers; no rows; while it is read, a cell that is no number.
     """
     spec = request.input_spec
     if labels is not None and labels.column not in table.header:
@@ -238,8 +228,7 @@ def _check_header(request: Request, table: _Table) -> None:
 def _numeric_columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[str, ...]:
     """All columns but ids and labels that begin with at least one number among their first rows.
 
-    A column with a bad cell among numbers counts, so that the cell is reported, not the column
-    left out.
+    A column with a bad cell among numbers counts, so that the cell is reported.
     """
     head = next(table.frames(table.header), None)
     if head is None or not len(head):
@@ -273,8 +262,7 @@ def _looks_numeric(column: pd.Series) -> bool:
 def _numbers(request: Request, column: pd.Series) -> np.ndarray:
     """One column, indexed by row, as float64; missing cells are NaN, which `checks` refuses.
 
-    Raises:
-      UserError: a cell that is no number, naming column and row.
+    Raises UserError naming column and row of a cell that is no number.
     """
     if not _is_number(column.dtype):
         coerced = _coerce(column)

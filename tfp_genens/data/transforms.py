@@ -9,62 +9,12 @@ import numpy as np
 
 from tfp_genens.data.sources import Batch, Source
 
-HEIGHT_AXIS, WIDTH_AXIS = 0, 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Flipped:
-    """Images with one axis reversed; ids and labels stay those of the images that were flipped.
-
-    Attributes:
-      axis: HEIGHT_AXIS (upside down) or WIDTH_AXIS (mirrored), of the event.
-
-    Raises:
-      ValueError: the source does not hold images [height, width, channels].
-    """
-
-    source: Source
-    axis: int
-    name: str
-
-    def __post_init__(self):
-        if len(self.source.shape) != 3 or self.axis not in (HEIGHT_AXIS, WIDTH_AXIS):
-            raise ValueError(
-                "`source` must hold images and `axis` be 0 or 1; "
-                f"got shape {self.source.shape} and axis {self.axis}."
-            )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape
-
-    @property
-    def num_examples(self) -> int | None:
-        return self.source.num_examples
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        reverse = [slice(None)] * (self.axis + 1) + [slice(None, None, -1)]
-        for batch in self.source.batches(batch_size):
-            yield dataclasses.replace(batch, values=batch.values[tuple(reverse)])
-
-
-def hflip(source: Source, name: str = "hflip") -> Flipped:
-    """Images mirrored left to right."""
-    return Flipped(source, WIDTH_AXIS, name)
-
-
-def vflip(source: Source, name: str = "vflip") -> Flipped:
-    """Images upside down."""
-    return Flipped(source, HEIGHT_AXIS, name)
-
 
 @dataclasses.dataclass(frozen=True)
 class Mapped:
     """A source with a function applied to its values; ids and labels stay those of the examples.
 
-    Attributes:
-      function: values [batch, *source.shape] -> [batch, *shape], each example by itself.
-      shape: the event shape after it.
+    `function` maps values [batch, *source.shape] to [batch, *shape], each example by itself.
     """
 
     source: Source
@@ -79,3 +29,19 @@ class Mapped:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         for batch in self.source.batches(batch_size):
             yield dataclasses.replace(batch, values=self.function(batch.values))
+
+
+def _flipped(source: Source, axis: int, name: str) -> Mapped:
+    if len(source.shape) != 3:
+        raise ValueError(f"`source` must hold images; got shape {source.shape}.")
+    return Mapped(source, lambda images: np.flip(images, axis), source.shape, name)
+
+
+def hflip(source: Source, name: str = "hflip") -> Mapped:
+    """Images mirrored left to right."""
+    return _flipped(source, 2, name)
+
+
+def vflip(source: Source, name: str = "vflip") -> Mapped:
+    """Images upside down."""
+    return _flipped(source, 1, name)

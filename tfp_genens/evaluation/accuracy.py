@@ -18,13 +18,8 @@ def measure(
 ) -> dict[str, Any] | None:
     """Accuracy of the members and of the ensemble, which goes by their averaged probabilities.
 
-    Args:
-      ensemble: the frozen members.
-      source: in-distribution inputs.
-      batch_size: inputs at once.
-      num_bootstrap: resamples of the inputs behind the 95 % intervals; the members are taken as
-        given.
-      seed: of the bootstrap.
+    The 95 % intervals are over `num_bootstrap` resamples of the in-distribution inputs; the members
+    are taken as given.
 
     Returns:
       In percent: "members", one number each; "mean" over them and "ensemble", with their ends

@@ -23,24 +23,22 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of every metric, or of its mean over several members.
 
-    ID and OoD inputs are resampled separately, so that the sizes of the two sets stay what they
-    are. Where several members scored the same inputs, each resample picks inputs, and all members
-    are judged on the inputs picked; the interval is of the mean over members.
+    ID and OoD inputs are resampled separately. Where several members scored the same inputs, all
+    are judged on the inputs that a resample picks; the interval is of the mean over members.
 
-    What the interval does not cover: it treats the members as given. How much a metric would move
-    with other members (another seed, another training run) is not in it, nor is any shift between
-    these inputs and the ones a user will meet. Flipped test images are resampled apart from the
-    images they were made of; where an image and its flip score alike, that makes the interval
-    wider than need be. Where a metric is exactly 0 or 1 the interval has no width, which says that
-    the sample holds no counter-example, not that none exists.
+    What it does not cover: it treats the members as given, so other members (another seed, another
+    training run) are not in it, nor is any shift between these inputs and the ones a user will
+    meet. Flipped images are resampled apart from the images they were made of, which may make it
+    wider than need be. Where a metric is exactly 0 or 1 it has no width: the sample holds no
+    counter-example, which does not say that none exists.
 
     Args:
-      in_scores: [num_in] or [num_members, num_in], scores of in-distribution inputs.
-      ood_scores: [num_out] or [num_members, num_out], scores of out-of-distribution inputs.
-      direction: spec.HIGHER_IS_NORMAL or spec.LOWER_IS_NORMAL.
-      num_resamples: bootstrap resamples, positive.
-      seed: the run's seed; equal seed and path pick the same inputs for every score, so that
-        scores of the same sets are compared on the same resamples.
+      in_scores: [num_in] or [num_members, num_in], of in-distribution inputs.
+      ood_scores: [num_out] or [num_members, num_out], of out-of-distribution inputs.
+      direction: of spec.DIRECTIONS.
+      num_resamples: positive.
+      seed: equal seed and path pick the same inputs for every score, so that scores of the same
+        sets are compared on the same resamples.
       path: labels, see `seeds.derive_seed`.
       level: coverage asked for.
 

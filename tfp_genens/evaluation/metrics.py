@@ -26,11 +26,10 @@ class Ranking:
     """How ID and OoD inputs interleave, from the most to the least anomalous.
 
     Attributes:
-      in_order: int [num_in], ID inputs, most anomalous first.
-      ood_order: int [num_out], OoD inputs likewise; the next three go along with it.
-      num_in_above: int [num_out], ID inputs more anomalous than this OoD input.
-      num_in_to_tie: int [num_out], ID inputs at least as anomalous.
-      num_ood_to_tie: int [num_out], OoD inputs at least as anomalous, itself included.
+      in_order, ood_order: int [num_in] and [num_out], the inputs, most anomalous first.
+      num_in_above: int [num_out], ID inputs more anomalous than this OoD input, in `ood_order`.
+      num_in_to_tie: likewise, ID inputs at least as anomalous.
+      num_ood_to_tie: likewise, OoD inputs at least as anomalous, itself included.
     """
 
     in_order: np.ndarray
@@ -73,10 +72,7 @@ def weighted_metrics(
 ) -> dict[str, np.ndarray]:
     """All metrics, for several weightings of the inputs at once.
 
-    Args:
-      ranking: how the inputs interleave.
-      in_weights: non-negative int [num_in, num_weightings], how often each ID input counts.
-      ood_weights: likewise [num_out, num_weightings].
+    Weights, int [num_in or num_out, num_weightings], say how often each input counts.
 
     Returns:
       Fractions from 0 to 1, each float64 [num_weightings]: `auroc` (a tie counts one half),
@@ -112,12 +108,8 @@ def _prefix_sums(weights: np.ndarray) -> np.ndarray:
 
 
 def all_metrics(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> dict[str, float]:
-    """Every metric of one score: fractions from 0 to 1 by name, see `weighted_metrics`.
-
-    Args:
-      in_scores: [num_in], scores of in-distribution inputs; NaN and infinities allowed.
-      ood_scores: [num_out], scores of out-of-distribution inputs.
-      direction: spec.HIGHER_IS_NORMAL or spec.LOWER_IS_NORMAL.
+    """Every metric of scores [num_in] and [num_out], NaN and infinities allowed: see
+    `weighted_metrics`.
     """
     ranking = rank(in_scores, ood_scores, direction)
     ones = [np.ones((len(order), 1), np.int64) for order in (ranking.in_order, ranking.ood_order)]
@@ -130,9 +122,8 @@ def balanced_metrics(
 ) -> dict[str, float]:
     """As `all_metrics`, but all ID inputs together weigh as much as all OoD inputs together.
 
-    Average precision then is that of a prevalence of one half, whatever the sets' sizes are, as if
-    each ID input were drawn num_out times and each OoD input num_in times. The other metrics do not
-    depend on the prevalence.
+    Average precision then is that of a prevalence of one half; the other metrics do not depend on
+    it.
     """
     ranking = rank(in_scores, ood_scores, direction)
     num_in, num_out = len(ranking.in_order), len(ranking.ood_order)

@@ -1,8 +1,7 @@
 """Published numbers of registered data sets, as data to stand beside ours.
 
-`published_results.json` holds every row and column of the tables in "Generative Ensembles for
-Robust Anomaly Detection": AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where
-they have N/A. It says nothing of other data.
+`published_results.json` holds the tables in "Generative Ensembles for Robust Anomaly Detection":
+AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where they have N/A.
 """
 
 from __future__ import annotations

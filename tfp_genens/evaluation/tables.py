@@ -25,14 +25,9 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number of ours, and the paper's; all in percent, as text.
+    """One number of ours, e.g. "98.2", and the paper's; all in percent, as text.
 
-    Attributes:
-      ours: e.g. "98.2".
-      interval: "[low, high]".
-      members: "lowest to highest member", or "" for ensemble scores and other metrics.
-      paper: "" where the paper has no number.
-      difference: ours - paper, signed, in points, or "".
+    `members` is "lowest to highest member". What there is none of is "".
     """
 
     ours: str
@@ -53,12 +48,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class MetricTable:
-    """One line an OoD set, one column a main score.
-
-    Attributes:
-      scores: the columns' labels.
-      has_paper: a column each, whether the paper has any number in it.
-    """
+    """One line an OoD set, one column a main score; which columns the paper has any number in."""
 
     scores: tuple[str, ...]
     has_paper: tuple[bool, ...]

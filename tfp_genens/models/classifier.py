@@ -72,9 +72,7 @@ def log_max_softmax(logits: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
 class FrozenClassifier(tf.Module):
     """The classifier as it is exported: scores of raw inputs. They are deterministic.
 
-    Args:
-      temperature: ODIN's.
-      perturbation: ODIN's, in units of the pixels' range.
+    `temperature` and `perturbation` (in units of the pixels' range) are ODIN's.
     """
 
     def __init__(
@@ -107,7 +105,7 @@ class FrozenClassifier(tf.Module):
     def odin_after(self, x: tf.Tensor, ascent: tf.Tensor, perturbation: Any) -> tf.Tensor:
         """max softmax at the temperature after a step of that size, float64 [batch].
 
-        The image that has taken the step is not clipped to [0, 1], as in Liang et al. (2017).
+        The image after the step is not clipped to [0, 1], as in Liang et al. (2017).
         """
         logits = self.networks.logits(x + perturbation * ascent)
         return tf.exp(log_max_softmax(logits, self._temperature))
@@ -125,8 +123,7 @@ class FrozenClassifier(tf.Module):
     def max_softmax(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The highest class probability alone (Hendrycks and Gimpel 2017); takes no gradient.
 
-        It is a float32 probability, so that inputs whose best class leads by more than about 16
-        nats tie at 1.
+        A float32 probability: inputs whose best class leads by more than about 16 nats tie at 1.
         """
         return {"max_softmax": self._max_softmax(self._observe(inputs))}
 
@@ -163,11 +160,8 @@ def choose_perturbation(
 ) -> float:
     """The candidate with the highest mean ODIN score on in-distribution images (Hsu et al. 2020).
 
-    Args:
-      module: the classifier; its own perturbation plays no part.
-      images: scaled to [0, 1], [num_images, *shape].
-      candidates: in increasing order; the first of the best ones is taken.
-      batch_size: images at once.
+    Images are scaled to [0, 1]; candidates increase, and the first of the best is taken. The
+    module's own perturbation plays no part.
     """
 
     @tf.function
@@ -184,11 +178,8 @@ def choose_perturbation(
 class ClassifierLearner(DescentLearner):
     """Trains by cross-entropy with Adam and cosine decay.
 
-    Args:
-      data: the training set; its held-out images are what ODIN's perturbation is chosen on.
-
-    Raises:
-      UserError: the inputs are no images whose sides divide by 4, or have no class labels.
+    ODIN's perturbation is chosen on the held-out images of `data`. Raises UserError where the
+    inputs are no images whose sides divide by 4, or have no class labels.
     """
 
     METRICS = ("loss", "accuracy")

@@ -96,13 +96,9 @@ OUTPUTS = {"fraud": OutputSpec("logits", LOWER_IS_NORMAL, "Classifier", main=Tru
 class FraudClassifierLearner(DescentLearner):
     """Trains by weighted sigmoid cross-entropy with RMSProp.
 
-    Args:
-      data: rows with labels: 0 is normal, any other outlying. The statistics that standardise
-        features are those of its training rows.
-
-    Raises:
-      UserError: the inputs are no rows, or not both normal and outlying ones; none held out is
-        normal.
+    Of the labels, 0 is normal, any other outlying. Features are standardised by the training rows.
+    Raises UserError where the inputs are no rows, or not both normal and outlying ones, or none
+    held out is normal.
     """
 
     METRICS = ("loss",)

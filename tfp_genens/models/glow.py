@@ -37,12 +37,7 @@ OPTIMIZERS: dict[str, Callable[..., tf_keras.optimizers.legacy.Optimizer]] = {
 
 
 class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises from zero in a line, then stays.
-
-    Args:
-      learning_rate: where it ends.
-      num_steps: how long it rises; 0: not at all.
-    """
+    """A learning rate that rises from zero in a line over `num_steps` steps, then stays."""
 
     def __init__(self, learning_rate: float, num_steps: int):
         super().__init__()
@@ -106,16 +101,10 @@ OUTPUTS = {
 class FrozenGlow(tf.Module):
     """GLOW as it is exported: scores of raw inputs, all noise drawn from an explicit seed.
 
-    The noise is drawn once and shared by all examples of a batch, so that a score depends neither
-    on the batch size nor on its neighbours.
-
-    Pixels are taken at their word up to `pixels.RANGE_TOLERANCE` outside the valid range; further
-    out they are clipped and pay OUT_OF_RANGE_NATS. A finite input whose latent overflows float32
-    scores the lowest number there is; inputs that are NaN score NaN.
-
-    Args:
-      flow: the initialised stack, in float32.
-      num_dequantizations: draws of noise behind log_prob.
+    The noise is drawn once and shared by all examples, so that a score depends neither on the batch
+    size nor on its neighbours. Pixels are taken at their word up to `pixels.RANGE_TOLERANCE`
+    outside the valid range; further out they are clipped and pay OUT_OF_RANGE_NATS. A finite input
+    whose latent overflows float32 scores the lowest number there is; inputs that are NaN score NaN.
     """
 
     def __init__(self, flow: Glow, input_spec: InputSpec, num_dequantizations: int = 1):
@@ -158,9 +147,9 @@ class FrozenGlow(tf.Module):
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score: log_prob in nats of the 8-bit image, and the same in bits a dimension.
 
-        log_prob is log((1/n) sum_i p(x + u_i)) over n draws u_i of dequantization noise: a lower
-        bound on the 8-bit image's log-probability in expectation, tighter with every draw (Burda et
-        al. 2016; Ho et al. 2019). With one draw it is the usual bound.
+        log_prob is log((1/n) sum_i p(x + u_i)) over n draws u_i of dequantization noise: in
+        expectation a lower bound on the 8-bit image's log-probability, tighter with every draw
+        (Burda et al. 2016; Ho et al. 2019).
         """
         log_prob = self._log_prob(inputs, seed)
         return {
@@ -270,12 +259,8 @@ def initialized_flow(config: GlowConfig, data: TrainingData, precision: str, see
 class GlowLearner(Learner):
     """Trains a GLOW on bits a dimension, with a linear warm-up.
 
-    Args:
-      data: training data; the actnorms see some of them at once.
-      seed: of the initial weights and of what the actnorms see.
-
-    Raises:
-      UserError: the inputs are no images, or their sides do not divide by 2**num_levels.
+    The seed decides the initial weights and which training images initialise the actnorms. Raises
+    UserError where the inputs are no images, or their sides do not divide by 2**num_levels.
     """
 
     def __init__(self, config: GlowConfig, data: TrainingData, seed: int):

@@ -47,11 +47,9 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Images that no data set needs to supply.
+    """Images [0, 1] made of held-out ones (float64) and a generator; no data set need supply them.
 
-    Attributes:
-      make: (float64 images in [0, 1], generator) -> as many images in [0, 1].
-      is_simpler: simpler than the images, which then should not be less likely than it is.
+    A simpler one should not be likelier than the images that it is made of.
     """
 
     make: Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -86,13 +84,13 @@ def check_likelihood(
       untrained_log_prob: the same of the model before its first step.
       reconstruct: images -> what comes back from their latents.
       images: held-out images on the raw scale, in random order; the first NUM_EXAMPLES are used.
+      input_spec: what they are.
       seed: of the noise.
 
     Returns:
-      JSON values, null where a number is not finite. Bits/dim are those of 8-bit values.
-      "likelier_share" of a probe is the share of held-out images that are less likely than the
-      probe's image in their place; "advantage_nats" is by how much it is likelier, in the median.
-      "warnings": sentences for the user.
+      JSON values, null where a number is not finite; bits/dim are those of 8-bit values. A probe's
+      "likelier_share" is the share of held-out images less likely than the probe's in their place,
+      "advantage_nats" the median of by how much. "warnings": sentences for the user.
     """
     low, high = input_spec.value_range or (0.0, 1.0)
     images = images[:NUM_EXAMPLES].astype(np.float32)

@@ -22,11 +22,7 @@ _INVERSE_SOFTPLUS_1 = math.log(math.expm1(1.0))
 
 
 class Likelihood(tf.Module, abc.ABC):
-    """p(x|z) of rows x [..., d], given the decoder's outputs [..., num_outputs]; in float64.
-
-    Attributes:
-      num_outputs: units that the decoder needs.
-    """
+    """p(x|z) of rows x [..., d], given the decoder's outputs [..., num_outputs]; in float64."""
 
     num_outputs: int
 
@@ -89,12 +85,7 @@ _SHAPES = {
 
 
 class LocationScale(Likelihood):
-    """A density of the residual (x - loc) / scale, with loc predicted by the decoder.
-
-    Args:
-      shape: name of the residual's density.
-      scale: of configs.SCALES.
-    """
+    """A density of the residual (x - loc) / scale, with loc predicted by the decoder."""
 
     def __init__(self, shape: str, num_columns: int, scale: str):
         super().__init__(name=shape)

@@ -70,8 +70,9 @@ def convolutional_encoder(
       input_shape: (height, width, channels), sides divisible by 4.
       base_depth: channels of the first convolutions; the later ones have twice as many.
       code_depth: channels of the convolution that covers the whole remaining image.
-      dense_units: units of the dense layers after it; all but the last are followed by leaky ReLU.
+      dense_units: of the dense layers after it; all but the last are followed by leaky ReLU.
       precision: "float32" or "mixed_bfloat16".
+      seed: of the initial weights.
     """
     height, width, _ = input_shape
     policy = tf_keras.mixed_precision.Policy(precision)
@@ -119,10 +120,7 @@ def convolutional_decoder(
 ) -> Network:
     """Codes [batch, code_size] -> images of unbounded values [batch, height, width, channels].
 
-    Args:
-      output_shape: (height, width, channels), sides divisible by 4.
-      base_depth: channels of the last hidden layers; the first ones have twice as many.
-      precision: "float32" or "mixed_bfloat16".
+    Sides divide by 4. The last hidden layers have `base_depth` channels, the first twice as many.
     """
     height, width, channels = output_shape
     policy = tf_keras.mixed_precision.Policy(precision)

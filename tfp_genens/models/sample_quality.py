@@ -6,17 +6,12 @@ import tensorflow as tf
 
 
 def energy_distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """2 E|x - y| - E|x - x'| - E|y - y'|, 0 for equal distributions (Szekely & Rizzo 2013).
+    """2 E|x - y| - E|x - x'| - E|y - y'|, float32, 0 for equal distributions (Szekely & Rizzo
+    2013).
 
-    Expectations are means over all pairs, an example with itself included: never negative, and
-    larger by a term of order 1 / batch than for the distributions.
-
-    Args:
-      x: [batch, ...].
-      y: [other_batch, ...], of the same event shape.
-
-    Returns:
-      float32 scalar, in units of x.
+    x: [batch, ...]; y: [other_batch, ...]. Expectations are means over all pairs, an example with
+    itself included: never negative, and larger by a term of order 1 / batch than for the
+    distributions.
     """
     x, y = (tf.reshape(z, [tf.shape(z)[0], -1]) for z in (x, y))
     return 2.0 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)

@@ -25,11 +25,7 @@ _MAX_EXPONENT = 600.0  # exp of it is a float64, and far beyond float32
 
 
 class Preprocessing(abc.ABC):
-    """An increasing transform of each column.
-
-    Attributes:
-      description: what it does, in words, for the manifest.
-    """
+    """An increasing transform of each column, and what it does in words, for the manifest."""
 
     description: str
 
@@ -50,10 +46,7 @@ def _as_float32(x: tf.Tensor) -> tf.Tensor:
 class Affine(Preprocessing):
     """(x - loc) / scale, up to LINEAR_LIMIT; L * (1 + log(|u| / L)) beyond, with its sign.
 
-    Args:
-      loc: [d].
-      scale: positive, [d].
-      description: in words.
+    loc and the positive scale are [d].
     """
 
     def __init__(self, loc: np.ndarray, scale: np.ndarray, description: str):
@@ -82,9 +75,8 @@ class Quantile(Preprocessing):
     ones are merged. Beyond the outermost ones, z grows as log(1 + slope * distance).
 
     Args:
-      knots: strictly increasing values of each column, float64 [d, k]; rows of fewer knots end in
-        infinities.
-      scores: their normal scores, [d, k], strictly increasing; 0 where there is no knot.
+      knots: float64 [d, k], strictly increasing; infinities fill rows of fewer knots.
+      scores: their normal scores, likewise; 0 where there is no knot.
     """
 
     description = (
@@ -120,12 +112,9 @@ class Quantile(Preprocessing):
         return _as_float32(tf.transpose(lower + (inside - z_lower) / slope + above - below))
 
     def _bin(self, x: tf.Tensor, edges: np.ndarray, others: np.ndarray) -> tuple[tf.Tensor, ...]:
-        """The ends of each value's bin in `edges` and in `others`, and the outermost edges.
+        """The ends of each value's bin in `edges` and in `others` [d, k], and the outermost edges.
 
-        Args:
-          x: [d, batch]. Values in a tail belong to the bin next to it.
-          edges: [d, k].
-          others: [d, k].
+        x: [d, batch]. Values in a tail belong to the bin next to it.
         """
         index = tf.searchsorted(tf.constant(edges), x, side="right") - 1
         index = tf.clip_by_value(index, 0, tf.constant(self._last - 1, tf.int32))

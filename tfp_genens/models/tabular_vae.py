@@ -40,7 +40,7 @@ def dense_network(
 
 
 class TabularVaeNetworks(VariationalNetworks):
-    """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, d]."""
+    """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, num_columns]."""
 
     def __init__(self, config: TabularVaeConfig, num_columns: int, seed: int):
         super().__init__(name="tabular_vae")
@@ -79,10 +79,6 @@ class Observation:
     Under a density, minus the log-determinant of the preprocessing, so that log_prob is that of the
     raw row. A Bernoulli has none; there, values outside the training range are clipped and pay
     OUT_OF_RANGE_NATS a range.
-
-    Args:
-      preprocessing: fitted.
-      likelihood: name in LIKELIHOODS.
     """
 
     def __init__(self, preprocessing: Preprocessing, likelihood: str):
@@ -99,11 +95,7 @@ class Observation:
 
 
 class FrozenTabularVae(FrozenVariational):
-    """The VAE on rows as it is exported: inputs in raw units.
-
-    Args:
-      observation: what they see of raw rows.
-    """
+    """The VAE on rows as it is exported: inputs in raw units."""
 
     def __init__(
         self,

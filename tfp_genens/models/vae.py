@@ -55,14 +55,9 @@ class VaeNetworks(VariationalNetworks):
         return self.posterior(self.encoder(2.0 * x - 1.0))
 
     def distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        """-log p(x|z) of a Bernoulli whose observations may be grey, as in the paper.
+        """-log p(x|z) of a Bernoulli whose observations may be grey, as in the paper: float64 nats.
 
-        Args:
-          x: images in [0, 1], [batch, height, width, channels].
-          z: [batch, latent_size].
-
-        Returns:
-          float64 nats [batch].
+        x: images in [0, 1], [batch, height, width, channels]; z: [batch, latent_size].
         """
         cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=self.decoder(z))
         return tf.reduce_sum(tf.cast(cross_entropy, tf.float64), axis=[-3, -2, -1])
@@ -76,13 +71,9 @@ class FrozenVae(FrozenVariational):
     """The image VAE as it is exported.
 
     The Bernoulli log-probability is linear in the pixel, so it is defined outside [0, 1], where it
-    may go positive: that is what the paper's zeros against adversarial noise come from, N(0, 1)
-    noise that is not clipped, which `pixels.RANGE_TOLERANCE` lets through. Beyond it a pixel is
-    clipped and pays OUT_OF_RANGE_NATS.
-
-    Args:
-      binarize: the model was trained on binarised pixels. Gradients are always those of grey
-        values: a binarised pixel has none.
+    may go positive. The paper's zeros against adversarial noise come from there: its N(0, 1) noise
+    is not clipped, and `pixels.RANGE_TOLERANCE` lets it through. Beyond that a pixel is clipped and
+    pays OUT_OF_RANGE_NATS. Gradients are always those of grey values: a binarised pixel has none.
     """
 
     def __init__(

@@ -36,12 +36,7 @@ def as_score(x: tf.Tensor) -> tf.Tensor:
 
 
 class VariationalNetworks(tf.Module, abc.ABC):
-    """Encoder q(z|x), decoder p(x|z) and prior p(z); x as the networks see it.
-
-    Attributes:
-      latent_size: dimensions of z.
-      prior: p(z).
-    """
+    """Encoder q(z|x), decoder p(x|z) and prior p(z); x as the networks see it."""
 
     latent_size: int
     prior: Prior
@@ -67,15 +62,10 @@ class VariationalNetworks(tf.Module, abc.ABC):
     def rate(
         self, loc: tf.Tensor, scale: tf.Tensor, noise: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Latent samples and their log q(z|x) - log p(z).
+        """Latent samples z [num_samples, batch, latent_size] and their log q(z|x) - log p(z).
 
-        Args:
-          loc: [batch, latent_size].
-          scale: [batch, latent_size].
-          noise: standard normal, broadcasts with [num_samples, batch, latent_size].
-
-        Returns:
-          z [num_samples, batch, latent_size] and float64 nats [num_samples, batch].
+        loc and scale are [batch, latent_size], the noise is standard normal and broadcasts with z;
+        rates are float64 nats [num_samples, batch].
         """
         z = loc + scale * noise
         log_q = tf.reduce_sum(

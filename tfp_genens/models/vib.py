@@ -59,9 +59,8 @@ class VibNetworks(VariationalNetworks):
         return self.posterior(self.encoder(2.0 * x - 1.0))
 
     def distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        """-log p(label|z) of labels `x` [batch], float32 nats.
-
-        z may be [..., batch, latent_size]; the result is [..., batch].
+        """-log p(label|z) of labels `x` [batch], float32 nats [..., batch] for z [..., batch,
+        latent_size].
         """
         logits = self.classifier(z)
         labels = tf.broadcast_to(x, tf.shape(logits)[:-1])
@@ -73,11 +72,7 @@ class VibNetworks(VariationalNetworks):
 
 
 class FrozenVib(tf.Module):
-    """The VIB as it is exported. Its noise is drawn once from the seed and shared by all inputs.
-
-    Args:
-      num_samples: codes drawn per input.
-    """
+    """The VIB as it is exported. Its noise is drawn once from the seed and shared by all inputs."""
 
     def __init__(
         self, networks: VibNetworks, input_spec: InputSpec, num_samples: int = NUM_SCORE_SAMPLES
@@ -135,8 +130,8 @@ OUTPUTS = {
 class VibLearner(DescentLearner):
     """Trains a VIB on cross-entropy + beta * rate with Adam and cosine decay.
 
-    Raises:
-      UserError: the inputs are no images whose sides divide by 4, or have no class labels.
+    Raises UserError where the inputs are no images whose sides divide by 4, or have no class
+    labels.
     """
 
     METRICS = ("loss", "cross_entropy", "rate", "accuracy")

@@ -43,10 +43,8 @@ NORM_EPSILON = 1e-12
 class CriticSchedule:
     """How many critic steps go before each generator step, as a function of its number.
 
-    Attributes:
-      usual: critic steps before most generator steps.
-      long: critic steps before the first `opening` ones and every LONG_EVERY-th.
-      opening: see `long`.
+    `long` before the first `opening` generator steps and every LONG_EVERY-th, `usual` before
+    others.
     """
 
     usual: int
@@ -68,14 +66,9 @@ class CriticSchedule:
 
 
 def gradient_penalty(critic, x: tf.Tensor) -> tf.Tensor:
-    """Mean of (|d critic / d x| - 1)^2 (Gulrajani et al. 2017, equation 3).
+    """Mean of (|d critic / d x| - 1)^2, float32 (Gulrajani et al. 2017, equation 3).
 
-    Args:
-      critic: [batch, ...] -> [batch], each example's value apart from the others.
-      x: where, [batch, ...].
-
-    Returns:
-      float32 scalar.
+    `critic` maps [batch, ...] to [batch], each example by itself.
     """
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -185,12 +178,10 @@ OUTPUTS = {
 class WganLearner(Learner):
     """Trains generator and critic, then fine-tunes the critic against the finished generator.
 
-    The first phase counts generator steps; each is preceded by the critic steps that the schedule
-    says, in the same graph call. In the second the generator stands still and a copy of the critic
-    learns by sigmoid cross-entropy to tell data from samples (paper, section 4).
-
-    Raises:
-      UserError: the inputs are no images whose sides divide by 4.
+    The first phase counts generator steps. The critic steps that the schedule puts before each are
+    in the same graph call. In the second phase the generator stands still: a copy of the critic
+    learns by sigmoid cross-entropy to tell data from samples (paper, section 4). Raises UserError
+    unless the inputs are images whose sides divide by 4.
     """
 
     def __init__(self, config: WganConfig, input_spec: InputSpec, seed: int):

@@ -1,9 +1,9 @@
 """Which rows of the card-fraud table train and which test (paper, section 4.2), in five ways.
 
-The set is laid out once, in an order that is random but fixed, so that every part of every split
-is a slice: `normal` begins with five blocks of test rows, and `fraud` consists of five folds.
-Rows that are equal in all features stand in the same block: 1,081 rows of the table are repetitions
-of others, and none is to be in training and test alike.
+The set is laid out once, in a random but fixed order, so that every part of every split is a slice:
+`normal` begins with five blocks of test rows, and `fraud` consists of five folds. Rows that are
+equal in all features stand in the same block: 1,081 rows of the table are repetitions of others,
+and none is to be in training and test alike.
 """
 
 from __future__ import annotations
@@ -66,18 +66,10 @@ def _without(name: str, start: int, stop: int, num_rows: int) -> str:
 def arrange(
     groups: np.ndarray, bounds: Sequence[int], generator: np.random.Generator
 ) -> np.ndarray:
-    """A random order of rows in which no group reaches over a bound.
+    """A random order of rows, int [num_rows], in which no group reaches over a bound.
 
-    Args:
-      groups: int [num_rows]; rows of one number are to stay together.
-      bounds: positions, ascending, from 0; what follows the last is a block too.
-      generator: of the order.
-
-    Returns:
-      int [num_rows], a permutation of the rows.
-
-    Raises:
-      ValueError: there is no such order, because some block cannot be filled.
+    Rows of one number in `groups` stay together; `bounds` ascend from 0, and what follows the last
+    is a block too. Raises ValueError where some block cannot be filled.
     """
     by_group = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[by_group])) + 1

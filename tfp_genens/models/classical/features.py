@@ -12,10 +12,8 @@ from tfp_genens.artifact.spec import InputSpec
 class Features(tf.Module):
     """Flattens inputs; table columns get mean 0 and variance 1, pixels the range 0 to 1.
 
-    A column that is constant in training is only shifted: a deviation counts in raw units.
-
-    Args:
-      train: raw training inputs [num_train, *event_shape], the only ones that are looked at.
+    Only `train` [num_train, *event_shape] is looked at. A column that is constant there is only
+    shifted: a deviation counts in raw units.
     """
 
     def __init__(self, train: np.ndarray, input_spec: InputSpec):

@@ -52,13 +52,7 @@ class FrozenDetector(tf.Module):
 
 
 class FittedLearner(Learner):
-    """A learner with nothing left to learn: no phases.
-
-    Args:
-      module: what is exported.
-      output: its score's name.
-      spec: unit and direction of the score.
-    """
+    """A learner with nothing left to learn: no phases."""
 
     def __init__(self, module: FrozenDetector, output: str, spec: OutputSpec):
         super().__init__(name="fitted_learner")
@@ -88,12 +82,7 @@ class FittedLearner(Learner):
 
 
 def builder(fit: Fit, output: str, spec: OutputSpec) -> Build:
-    """What the registry needs of a method: its `build`.
-
-    Args:
-      fit: fits it.
-      spec: unit and direction of the score.
-    """
+    """What the registry needs of a method: its `build`; `spec` is that of the one score."""
 
     def build(config: FamilyConfig, data: TrainingData, seed: int) -> FittedLearner:
         features = Features(data.train, data.input_spec)

@@ -19,12 +19,8 @@ from tfp_genens.seeds import derive_int
 class Forest(fitted.Detector):
     """The anomaly score, between 0 and 1: minus scikit-learn's `score_samples`.
 
-    2^(-h / c): h is the number of splits that isolate the input, on average over the trees, and c
-    what it is expected to be.
-
-    Args:
-      trees: fitted trees, scikit-learn's `tree_`.
-      num_samples: rows that each was grown on.
+    2^(-h / c): h is the mean number of splits that isolate the input, c what it is expected to be
+    for trees (scikit-learn's `tree_`) grown on `num_samples` rows each.
     """
 
     def __init__(self, trees: list[Any], num_samples: int):
@@ -74,11 +70,7 @@ def _depths(tree: Any) -> np.ndarray:
 
 
 def expected_path_length(num_rows: np.ndarray) -> np.ndarray:
-    """Mean splits that isolate one of so many rows: c(n) of Liu et al. (2008), equation 1.
-
-    Args:
-      num_rows: at least 1.
-    """
+    """Mean splits that isolate one of at least 1 rows: c(n) of Liu et al. (2008), equation 1."""
     n = np.maximum(num_rows, 3).astype(np.float64)
     many = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
     return np.select([num_rows <= 1, num_rows == 2], [0.0, 1.0], many)

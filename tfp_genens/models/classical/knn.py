@@ -12,11 +12,7 @@ from tfp_genens.models.configs import KnnConfig
 
 
 class KnnDistance(fitted.Detector):
-    """The mean Euclidean distance to the nearest rows.
-
-    Args:
-      num_neighbors: how many are averaged.
-    """
+    """The mean Euclidean distance to the `num_neighbors` nearest rows."""
 
     def __init__(self, rows: np.ndarray, num_neighbors: int):
         super().__init__(name="knn_distance")

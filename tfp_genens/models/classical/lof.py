@@ -16,11 +16,7 @@ DISTANCE_FLOOR = 1e-10
 
 
 class LocalOutlierFactor(fitted.Detector):
-    """How much denser the neighbours' surroundings are than the input's own: about 1 if normal.
-
-    Args:
-      num_neighbors: how many density is estimated from.
-    """
+    """How much denser the neighbours' surroundings are than the input's own: about 1 if normal."""
 
     def __init__(self, rows: np.ndarray, num_neighbors: int):
         super().__init__(name="local_outlier_factor")

@@ -22,8 +22,7 @@ varied in training may then vary freely; here it counts, and heavily.
 class Mahalanobis(fitted.Detector):
     """The square root of scikit-learn's `mahalanobis`, which is squared.
 
-    Args:
-      x: features of the training rows, float64 [num_train, num_features].
+    x: features of the training rows, float64 [num_train, num_features].
     """
 
     def __init__(self, x: np.ndarray):

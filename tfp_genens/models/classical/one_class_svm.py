@@ -15,13 +15,8 @@ from tfp_genens.models.configs import OneClassSvmConfig
 class KernelSum(fitted.Detector):
     """Log of the weighted sum of kernels, scikit-learn's `score_samples`.
 
-    The log, because far from all support vectors the sum itself is 0 to the last digit, and what
-    is further out must still score lower.
-
-    Args:
-      support_vectors: float32 [num_support_vectors, num_features].
-      weights: positive, [num_support_vectors].
-      gamma: of the kernel.
+    The log, because far from all support vectors the sum itself is 0 to the last digit, and what is
+    further out must still score lower.
     """
 
     def __init__(self, support_vectors: np.ndarray, weights: np.ndarray, gamma: float):

@@ -16,11 +16,8 @@ from tfp_genens.models.configs import PcaConfig
 class PcaReconstruction(fitted.Detector):
     """The Euclidean distance to the subspace of the principal components.
 
-    How far out an input lies within the subspace does not count.
-
-    Args:
-      x: features of the training rows, float64 [num_train, num_features].
-      num_components: a number of them, or a share of variance.
+    How far out an input lies within the subspace does not count. `num_components` is a number of
+    them, or a share of variance; x: float64 [num_train, num_features].
     """
 
     def __init__(self, x: np.ndarray, num_components: int | float):

@@ -34,28 +34,19 @@ class References(tf.Module):
         return tf.shape(self.rows)[0]
 
     def half_squared_distances(self, x: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-        """To the chunk of rows from `start`, less |x|^2 / 2, which all rows have in common.
+        """To the rows from `start`, at most CHUNK: float64 [batch, rows].
 
-        Args:
-          x: float64 [batch, num_features].
-          start: int32 [].
-
-        Returns:
-          float64 [batch, at most CHUNK].
+        Less |x|^2 / 2, which all rows have in common. x: float64 [batch, num_features].
         """
         rows = tf.cast(self.rows[start : start + CHUNK], tf.float64)
         products = tf.matmul(x, rows, transpose_b=True)
         return self.half_squares[start : start + CHUNK] - products
 
     def nearest(self, x: tf.Tensor, num_neighbors: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The nearest rows by Euclidean distance.
+        """Distances of the nearest rows, ascending, and their positions: [batch, num_neighbors].
 
-        Args:
-          x: float64 [batch, num_features].
-
-        Returns:
-          Distances, float64 [batch, num_neighbors], ascending, from differences and so exact even
-          for a row's own copy; and the positions of the rows, int32 of the same shape.
+        x: float64 [batch, num_features]. Distances (float64, Euclidean) come from differences, and
+        so are exact even for a row's own copy. Positions are int32.
         """
         shape = [tf.shape(x)[0], num_neighbors]
         nearness = tf.fill(shape, tf.constant(-np.inf, tf.float64))
