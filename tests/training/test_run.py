@@ -179,7 +179,7 @@ class TestModelFlags:
         class FlowConfig(ModelConfig):
             num_levels: int = option(3, "levels")
 
-        families = {**FAMILIES, "flow": Family(FlowConfig, FAMILIES["vae"].build, "a flow")}
+        families = {**FAMILIES, "flow": Family(FlowConfig, FAMILIES["vae"].build)}
         values = {"model": "vae", "num_levels": 2}
         with pytest.raises(UserError, match=r"--num_levels: expected a flag that --model=vae has"):
             model_config(values, families)

@@ -45,22 +45,13 @@ def bootstrap_intervals(
     Returns:
       (low, high) by metric name, fractions from 0 to 1.
     """
-    in_scores, ood_scores = np.atleast_2d(in_scores), np.atleast_2d(ood_scores)
-    if in_scores.shape[0] != ood_scores.shape[0]:
-        raise ValueError(
-            "`in_scores` and `ood_scores` must come from the same members; got "
-            f"{in_scores.shape[0]} and {ood_scores.shape[0]}."
-        )
     if num_resamples < 1:
         raise ValueError(f"`num_resamples` must be positive; got {num_resamples}.")
     if not 0.0 < level < 1.0:
         raise ValueError(f"`level` must lie between 0 and 1; got {level}.")
-    rankings = [
-        metrics.rank(in_member, ood_member, direction)
-        for in_member, ood_member in zip(in_scores, ood_scores, strict=True)
-    ]
+    rankings = _rankings(np.atleast_2d(in_scores), np.atleast_2d(ood_scores), direction)
     generator = seeds.numpy_generator(seed, "bootstrap", *path)
-    num_in, num_out = in_scores.shape[1], ood_scores.shape[1]
+    num_in, num_out = np.shape(in_scores)[-1], np.shape(ood_scores)[-1]
     # A function of the sets' sizes alone: members or ties must not change the inputs picked.
     chunk_size = max(1, _MAX_WEIGHTS // (num_in + num_out))
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in metrics.METRICS}
@@ -72,11 +63,18 @@ def bootstrap_intervals(
         for name in metrics.METRICS:
             resampled[name].append(np.mean([member[name] for member in members], axis=0))
     tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-    intervals = {}
-    for name, chunks in resampled.items():
-        low, high = np.quantile(np.concatenate(chunks), tails)
-        intervals[name] = (float(low), float(high))
-    return intervals
+    quantiles = {name: np.quantile(np.concatenate(x), tails) for name, x in resampled.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
+
+
+def _rankings(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> list:
+    """One a member, of scores [num_members, num_inputs]."""
+    if len(in_scores) != len(ood_scores):
+        raise ValueError(
+            "`in_scores` and `ood_scores` must come from the same members; got "
+            f"{len(in_scores)} and {len(ood_scores)}."
+        )
+    return [metrics.rank(*both, direction) for both in zip(in_scores, ood_scores, strict=True)]
 
 
 def _resampled_weights(

@@ -111,9 +111,15 @@ def all_metrics(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -
     """Every metric of scores [num_in] and [num_out], NaN and infinities allowed: see
     `weighted_metrics`.
     """
-    ranking = rank(in_scores, ood_scores, direction)
-    ones = [np.ones((len(order), 1), np.int64) for order in (ranking.in_order, ranking.ood_order)]
-    values = weighted_metrics(ranking, *ones)
+    return _metrics(rank(in_scores, ood_scores, direction), 1, 1)
+
+
+def _metrics(ranking: Ranking, in_weight: int, ood_weight: int) -> dict[str, float]:
+    weights = (
+        np.full((len(order), 1), weight, np.int64)
+        for order, weight in ((ranking.in_order, in_weight), (ranking.ood_order, ood_weight))
+    )
+    values = weighted_metrics(ranking, *weights)
     return {name: float(values[name][0]) for name in METRICS}
 
 
@@ -128,12 +134,7 @@ def balanced_metrics(
     ranking = rank(in_scores, ood_scores, direction)
     num_in, num_out = len(ranking.in_order), len(ranking.ood_order)
     common = math.gcd(num_in, num_out)
-    values = weighted_metrics(
-        ranking,
-        np.full((num_in, 1), num_out // common, np.int64),
-        np.full((num_out, 1), num_in // common, np.int64),
-    )
-    return {name: float(values[name][0]) for name in METRICS}
+    return _metrics(ranking, num_out // common, num_in // common)
 
 
 def auroc(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> float:

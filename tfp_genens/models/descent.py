@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,6 +18,17 @@ def adam(config: ModelConfig) -> tf_keras.optimizers.legacy.Optimizer:
     """Adam whose learning rate falls to zero along a cosine (paper, appendix B)."""
     schedule = tf_keras.optimizers.schedules.CosineDecay(config.learning_rate, config.train_steps)
     return tf_keras.optimizers.legacy.Adam(schedule, epsilon=1e-8)
+
+
+def descend(
+    optimizer: tf_keras.optimizers.legacy.Optimizer,
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    variables: Sequence[tf.Variable],
+) -> None:
+    """One update of `variables`, by the gradient of what `tape` has seen."""
+    gradients = tape.gradient(loss, variables)
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 class DescentLearner(Learner):
@@ -63,11 +74,9 @@ class DescentLearner(Learner):
         self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
     ) -> Mapping[str, tf.Tensor]:
         examples = batches(step)
-        variables = self.networks.trainable_variables
         with tf.GradientTape() as tape:
             losses = self.losses(examples, seed)
-        gradients = tape.gradient(losses["loss"], variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        descend(self.optimizer, tape, losses["loss"], self.networks.trainable_variables)
         return losses
 
     def frozen_networks(self) -> Any:

@@ -30,7 +30,6 @@ class Family:
     Attributes:
       config: its configuration class; the fields are its flags.
       build: makes a member ready to be trained.
-      description: one line.
       takes: the kinds of inputs it is for, of INPUT_KINDS; `build` refuses others.
       num_members: members where the user names no number; 1 where all would be alike.
       members_differ: (config, training data) -> whether anything in a member is random; where
@@ -39,7 +38,6 @@ class Family:
 
     config: type[FamilyConfig]
     build: Build
-    description: str
     takes: tuple[str, ...] = (IMAGES,)
     num_members: int = 5
     members_differ: Callable[[Any, TrainingData], bool] = lambda config, data: True

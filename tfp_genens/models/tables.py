@@ -25,9 +25,7 @@ _MAX_EXPONENT = 600.0  # exp of it is a float64, and far beyond float32
 
 
 class Preprocessing(abc.ABC):
-    """An increasing transform of each column, and what it does in words, for the manifest."""
-
-    description: str
+    """An increasing transform of each column."""
 
     @abc.abstractmethod
     def forward(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -49,10 +47,9 @@ class Affine(Preprocessing):
     loc and the positive scale are [d].
     """
 
-    def __init__(self, loc: np.ndarray, scale: np.ndarray, description: str):
+    def __init__(self, loc: np.ndarray, scale: np.ndarray):
         self._loc = np.asarray(loc, np.float64)
         self._scale = np.asarray(scale, np.float64)
-        self.description = description
 
     def forward(self, inputs):
         u = (tf.cast(inputs, tf.float64) - self._loc) / self._scale
@@ -78,11 +75,6 @@ class Quantile(Preprocessing):
       knots: float64 [d, k], strictly increasing; infinities fill rows of fewer knots.
       scores: their normal scores, likewise; 0 where there is no knot.
     """
-
-    description = (
-        "each column's normal scores, piecewise linear between quantiles of the training rows, "
-        "logarithmic outside their range"
-    )
 
     def __init__(self, knots: np.ndarray, scores: np.ndarray):
         self._knots = np.asarray(knots, np.float64)
@@ -131,14 +123,14 @@ def fit_standard(rows: np.ndarray) -> Affine:
     constant = rows.min(axis=0) == rows.max(axis=0)
     loc = np.where(constant, rows[0], rows.mean(axis=0))
     scale = np.where(constant, 1.0, spread)
-    return Affine(loc, scale, "minus the training rows' mean, by their standard deviation")
+    return Affine(loc, scale)
 
 
 def fit_minmax(rows: np.ndarray) -> Affine:
     """The training rows' range of each column to [0, 1]; constant columns keep their unit."""
     rows = rows.astype(np.float64)
     low, high = rows.min(axis=0), rows.max(axis=0)
-    return Affine(low, np.where(high > low, high - low, 1.0), "the training rows' range to [0, 1]")
+    return Affine(low, np.where(high > low, high - low, 1.0))
 
 
 def fit_quantile(rows: np.ndarray) -> Quantile:

@@ -15,6 +15,7 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import LONG_EVERY, WganConfig
+from tfp_genens.models.descent import descend
 from tfp_genens.models.freezing import score_functions, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import (
@@ -34,6 +35,11 @@ VALIDATE_EVERY = 200  # generator steps
 NUM_CHECKED = 1000
 MIN_ACCURACY = 0.9
 """Of D on held-out images and samples; fine-tuned for long it tells nearly all of them apart."""
+
+_WARNING = (
+    "D tells only {:.0%} of held-out images and samples apart: samples are good, its loss was at a "
+    "peak when it was frozen, or fine-tuning ended too soon"
+)
 
 NORM_EPSILON = 1e-12
 """Under the square root of the gradient's norm, whose derivative at zero is infinite without it."""
@@ -78,25 +84,23 @@ def gradient_penalty(critic, x: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(tf.sqrt(squared + NORM_EPSILON) - 1.0))
 
 
-def _critic(
-    config: WganConfig, input_spec: InputSpec, precision: str, seed: int, name: str
-) -> Network:
-    return convolutional_encoder(
-        input_spec.shape,
-        base_depth=config.base_depth,
-        code_depth=CODE_DEPTH,
-        dense_units=DENSE_UNITS,
-        precision=precision,
-        seed=seed,
-        name=name,
-    )
-
-
 class WganNetworks(tf.Module):
     """Generator, critic, and the discriminator that the critic becomes when it is fine-tuned."""
 
     def __init__(self, config: WganConfig, input_spec: InputSpec, precision: str, seed: int):
         super().__init__(name="wgan")
+
+        def make_critic(name: str) -> Network:
+            return convolutional_encoder(
+                input_spec.shape,
+                base_depth=config.base_depth,
+                code_depth=CODE_DEPTH,
+                dense_units=DENSE_UNITS,
+                precision=precision,
+                seed=derive_int(seed, "critic"),
+                name=name,
+            )
+
         self.latent_size = config.latent_size
         self.generator = convolutional_decoder(
             input_spec.shape,
@@ -106,9 +110,8 @@ class WganNetworks(tf.Module):
             seed=derive_int(seed, "generator"),
             name="generator",
         )
-        critic_seed = derive_int(seed, "critic")
-        self.critic = _critic(config, input_spec, precision, critic_seed, "critic")
-        self.discriminator = _critic(config, input_spec, precision, critic_seed, "discriminator")
+        self.critic = make_critic("critic")
+        self.discriminator = make_critic("discriminator")
 
     def generate(self, num: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws of the generator, about [0, 1]: [num, height, width, channels]."""
@@ -269,8 +272,7 @@ class WganLearner(Learner):
             wasserstein = self._wasserstein(real, fake)
             penalty = self._penalty(real, fake, seeds[1])
             loss = self._config.penalty_weight * penalty - wasserstein
-        gradients = tape.gradient(loss, variables)
-        self.critic_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        descend(self.critic_optimizer, tape, loss, variables)
         if self._config.lipschitz == "clip":
             limit = self._config.clip_value
             for variable in variables:
@@ -291,12 +293,11 @@ class WganLearner(Learner):
         return gradient_penalty(self.networks.criticize, real + share * (fake - real))
 
     def _generator_step(self, seed: tf.Tensor) -> tf.Tensor:
-        variables = self.networks.generator.trainable_variables
         with tf.GradientTape() as tape:
             fake = self.networks.generate(self._config.batch_size, seed)
             loss = -tf.reduce_mean(self.networks.criticize(fake))
-        gradients = tape.gradient(loss, variables)
-        self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        variables = self.networks.generator.trainable_variables
+        descend(self.generator_optimizer, tape, loss, variables)
         return loss
 
     def _finetune_step(
@@ -315,11 +316,9 @@ class WganLearner(Learner):
             )
             real = pixels.scaled(batches(first_batch + step).inputs, self._input_spec)
             fake = self.networks.generate(tf.shape(real)[0], seed)
-        variables = discriminator.trainable_variables
         with tf.GradientTape() as tape:
             loss, accuracy = self._discrimination(real, fake)
-        gradients = tape.gradient(loss, variables)
-        self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        descend(self.discriminator_optimizer, tape, loss, discriminator.trainable_variables)
         return {"loss": loss, "accuracy": accuracy}
 
     def _discrimination(self, real: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -382,17 +381,8 @@ class WganLearner(Learner):
             "accuracy": accuracy,
             "cross_entropy": float(np.mean(np.logaddexp(0.0, -signed))),
             "energy_distance": float(distance),
-            "warnings": _warnings_of(accuracy),
+            "warnings": [_WARNING.format(accuracy)] if accuracy < MIN_ACCURACY else [],
         }
-
-
-def _warnings_of(accuracy: float) -> list[str]:
-    if accuracy >= MIN_ACCURACY:
-        return []
-    return [
-        f"D tells only {100 * accuracy:.0f} % of held-out images and samples apart: samples are "
-        "good, its loss was at a peak when it was frozen, or fine-tuning ended too soon"
-    ]
 
 
 def build(config: WganConfig, data: TrainingData, seed: int) -> WganLearner:
