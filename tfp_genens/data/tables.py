@@ -107,6 +107,16 @@ def _readable(request: Request) -> Iterator[None]:
         raise request.error("a readable table", str(e)) from e
 
 
+def _streamed(request: Request, parts: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        with _readable(request), warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
+
+
 def open_csv(request: Request) -> TableSource:
     """Opens a CSV file with a header (compressed ones too, by their suffix); see `open_table`."""
     path, labels = _parse(request)
@@ -134,12 +144,7 @@ def open_csv(request: Request) -> TableSource:
                 **options,
             )
         with reader:
-            while True:
-                with _readable(request), warnings.catch_warnings():
-                    warnings.simplefilter("error", pd.errors.ParserWarning)
-                    frame = next(reader, None)
-                if frame is None:
-                    return
+            for frame in _streamed(request, reader):
                 yield frame[list(columns)]
 
     return open_table(request, _Table(header, None, frames), labels)
@@ -157,11 +162,7 @@ def open_parquet(request: Request) -> TableSource:
             file = pyarrow.parquet.ParquetFile(path)
         with file:
             batches = file.iter_batches(_ROWS_AT_A_TIME, columns=list(columns))
-            while True:
-                with _readable(request):
-                    batch = next(batches, None)
-                if batch is None:
-                    return
+            for batch in _streamed(request, batches):
                 yield batch.to_pandas(ignore_metadata=True)  # a pandas index is a column too
 
     return open_table(request, _Table(header, num_rows, frames), labels)

@@ -13,6 +13,12 @@ from tfp_genens.artifact.spec import OutputSpec
 ModuleT = TypeVar("ModuleT", bound=tf.Module)
 
 
+def as_float32(x: tf.Tensor) -> tf.Tensor:
+    """float64 -> float32 without overflow to infinity."""
+    limit = tf.float32.max
+    return tf.cast(tf.clip_by_value(x, -limit, limit), tf.float32)
+
+
 def with_values_of(trained: tf.Module, copy: ModuleT) -> ModuleT:
     """`copy`, with its variables set to those of `trained`, which was built like it."""
     for new, old in zip(copy.variables, trained.variables, strict=True):

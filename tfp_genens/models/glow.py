@@ -17,10 +17,10 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
-from tfp_genens.models.freezing import with_values_of
+from tfp_genens.models.freezing import as_float32, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
-from tfp_genens.models.variational import OUT_OF_RANGE_NATS, as_score
+from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
 
 NUM_LEVELS_OF_GREY = 256
@@ -153,14 +153,14 @@ class FrozenGlow(tf.Module):
         """
         log_prob = self._log_prob(inputs, seed)
         return {
-            "log_prob": as_score(log_prob),
-            "bits_per_dim": as_score(self.density.bits_per_dim(log_prob)),
+            "log_prob": as_float32(log_prob),
+            "bits_per_dim": as_float32(self.density.bits_per_dim(log_prob)),
         }
 
     @tf.function
     def log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """log_prob alone."""
-        return {"log_prob": as_score(self._log_prob(inputs, seed))}
+        return {"log_prob": as_float32(self._log_prob(inputs, seed))}
 
     @tf.function
     def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -175,7 +175,7 @@ class FrozenGlow(tf.Module):
         is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3], keepdims=True)
         has_overflowed = is_input_finite & ~tf.math.is_finite(gradient)
         gradient = tf.where(has_overflowed, tf.zeros_like(gradient), gradient)
-        return {"log_prob": as_score(log_prob), "gradient": gradient}
+        return {"log_prob": as_float32(log_prob), "gradient": gradient}
 
     @tf.function
     def reconstruct(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:

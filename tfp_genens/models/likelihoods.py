@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -69,19 +68,13 @@ def _student_t_log_prob(residual: tf.Tensor, df: tf.Tensor) -> tf.Tensor:
     return -0.5 * (df + 1.0) * tf.math.log1p(tf.square(residual) / df) - log_norm
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shape:
-    """log density of (x - loc) / scale, and whether it has learned degrees of freedom."""
-
-    log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    has_df: bool = False
-
-
+STUDENT_T = "student_t"
 _SHAPES = {
-    "normal": _Shape(_normal_log_prob),
-    "logistic": _Shape(_logistic_log_prob),
-    "student_t": _Shape(_student_t_log_prob, has_df=True),
+    "normal": _normal_log_prob,
+    "logistic": _logistic_log_prob,
+    STUDENT_T: _student_t_log_prob,
 }
+"""Log densities of (x - loc) / scale, given degrees of freedom, which Student's alone learns."""
 
 
 class LocationScale(Likelihood):
@@ -89,13 +82,14 @@ class LocationScale(Likelihood):
 
     def __init__(self, shape: str, num_columns: int, scale: str):
         super().__init__(name=shape)
-        self._shape = _SHAPES[shape]
+        self._log_prob = _SHAPES[shape]
+        self._has_df = shape == STUDENT_T
         self._is_predicted = scale == "predicted"
         self.num_outputs = (2 if self._is_predicted else 1) * num_columns
         zeros = np.zeros(num_columns, np.float32)
         if not self._is_predicted:
             self.raw_scale = tf.Variable(zeros, name="raw_scale")
-        if self._shape.has_df:
+        if self._has_df:
             self.raw_df = tf.Variable(zeros + 5.0, name="raw_df")
 
     def _split(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -108,13 +102,13 @@ class LocationScale(Likelihood):
         return loc, tf.nn.softplus(raw_scale + _INVERSE_SOFTPLUS_1) + SCALE_FLOOR
 
     def _df(self) -> tf.Tensor:
-        if not self._shape.has_df:
+        if not self._has_df:
             return tf.constant(np.inf, tf.float64)
         return MIN_DF + tf.nn.softplus(tf.cast(self.raw_df, tf.float64))
 
     def log_prob(self, x, outputs):
         loc, scale = self._split(outputs)
-        return self._shape.log_prob((x - loc) / scale, self._df()) - tf.math.log(scale)
+        return self._log_prob((x - loc) / scale, self._df()) - tf.math.log(scale)
 
     def mean(self, outputs):
         return self._split(outputs)[0]

@@ -83,29 +83,17 @@ def convolutional_encoder(
         (2 * base_depth, KERNEL_SIZE, 2, "same"),
         (code_depth, (height // 4, width // 4), 1, "valid"),
     ]
-    layers: list[tfkl.Layer] = []
-    for filters, kernel_size, strides, padding in plan:
-        layers.append(
-            tfkl.Conv2D(
-                filters,
-                kernel_size,
-                strides,
-                padding,
-                activation=leaky_relu,
-                kernel_initializer=initializer(seed, len(layers)),
-                dtype=policy,
-            )
+    layers: list[tfkl.Layer] = [
+        tfkl.Conv2D(
+            *row, activation=leaky_relu, kernel_initializer=initializer(seed, i), dtype=policy
         )
+        for i, row in enumerate(plan)
+    ]
     layers.append(tfkl.Flatten(dtype="float32"))
     for i, units in enumerate(dense_units):
-        layers.append(
-            tfkl.Dense(
-                units,
-                activation=leaky_relu if i + 1 < len(dense_units) else None,
-                kernel_initializer=initializer(seed, len(layers)),
-                dtype="float32",
-            )
-        )
+        activation = leaky_relu if i + 1 < len(dense_units) else None
+        weights = initializer(seed, len(layers))
+        layers.append(tfkl.Dense(units, activation, kernel_initializer=weights, dtype="float32"))
     return Network(layers, input_shape, name)
 
 
@@ -134,18 +122,14 @@ def convolutional_decoder(
         (channels, KERNEL_SIZE, 1, "same"),
     ]
     layers: list[tfkl.Layer] = [tfkl.Reshape((1, 1, code_size), dtype=policy)]
-    for i, (filters, kernel_size, strides, padding) in enumerate(plan):
+    for i, row in enumerate(plan):
         # With stride 1 and padding "same" a transposed convolution is a convolution with the
         # kernel flipped: the same family of functions, and faster as the latter.
-        is_plain = strides == 1 and padding == "same"
-        layer_class = tfkl.Conv2D if is_plain else tfkl.Conv2DTranspose
+        layer_class = tfkl.Conv2D if row[2:] == (1, "same") else tfkl.Conv2DTranspose
         is_last = i + 1 == len(plan)
         layers.append(
             layer_class(
-                filters,
-                kernel_size,
-                strides,
-                padding,
+                *row,
                 activation=None if is_last else leaky_relu,
                 kernel_initializer=initializer(seed, i),
                 dtype="float32" if is_last else policy,  # its output is a distribution's parameter

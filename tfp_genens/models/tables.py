@@ -15,6 +15,8 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
+from tfp_genens.models.freezing import as_float32
+
 LINEAR_LIMIT = 1000.0
 """Standard deviations (or ranges) within which standardisation is affine."""
 
@@ -34,11 +36,6 @@ class Preprocessing(abc.ABC):
     @abc.abstractmethod
     def inverse(self, x: tf.Tensor) -> tf.Tensor:
         """x [batch, d] -> raw rows, float32 [batch, d]."""
-
-
-def _as_float32(x: tf.Tensor) -> tf.Tensor:
-    limit = tf.float32.max
-    return tf.cast(tf.clip_by_value(x, -limit, limit), tf.float32)
 
 
 class Affine(Preprocessing):
@@ -62,7 +59,7 @@ class Affine(Preprocessing):
         x = tf.cast(x, tf.float64)
         near = tf.clip_by_value(x, -LINEAR_LIMIT, LINEAR_LIMIT)
         exponent = tf.minimum(tf.abs(x - near) / LINEAR_LIMIT, _MAX_EXPONENT)
-        return _as_float32(self._loc + self._scale * near * tf.exp(exponent))
+        return as_float32(self._loc + self._scale * near * tf.exp(exponent))
 
 
 class Quantile(Preprocessing):
@@ -101,7 +98,7 @@ class Quantile(Preprocessing):
         below = tf.math.expm1(tf.minimum(tf.nn.relu(first - z), _MAX_EXPONENT)) / slope
         above = tf.math.expm1(tf.minimum(tf.nn.relu(z - last), _MAX_EXPONENT)) / slope
         inside = tf.clip_by_value(z, first, last)
-        return _as_float32(tf.transpose(lower + (inside - z_lower) / slope + above - below))
+        return as_float32(tf.transpose(lower + (inside - z_lower) / slope + above - below))
 
     def _bin(self, x: tf.Tensor, edges: np.ndarray, others: np.ndarray) -> tuple[tf.Tensor, ...]:
         """The ends of each value's bin in `edges` and in `others` [d, k], and the outermost edges.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.models.descent import DescentLearner, adam
+from tfp_genens.models.freezing import as_float32
 from tfp_genens.models.priors import Prior
 
 NUM_SCORE_SAMPLES = 16
@@ -27,12 +28,6 @@ So scores stay finite for any finite input, and further out is ever less likely.
 """
 
 _LOG_2PI = math.log(2.0 * math.pi)
-
-
-def as_score(x: tf.Tensor) -> tf.Tensor:
-    """float64 -> float32 without overflow to infinity."""
-    limit = tf.float32.max
-    return tf.cast(tf.clip_by_value(x, -limit, limit), tf.float32)
 
 
 class VariationalNetworks(tf.Module, abc.ABC):
@@ -143,7 +138,7 @@ class FrozenVariational(tf.Module, abc.ABC):
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score: log_prob is the 16-sample importance-weighted bound (IWAE), in nats."""
         scores = self._scores(self._observe(inputs, seed), seed)
-        return {name: as_score(x) for name, x in scores.items()}
+        return {name: as_float32(x) for name, x in scores.items()}
 
     @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -151,7 +146,7 @@ class FrozenVariational(tf.Module, abc.ABC):
         x, _ = self._observe(inputs, seed)
         loc, scale = self.networks.encode(x)
         _, rate = self.networks.rate(loc, scale, self._noise(seed))
-        return {"rate": as_score(tf.reduce_mean(rate, axis=0))}
+        return {"rate": as_float32(tf.reduce_mean(rate, axis=0))}
 
     @tf.function
     def log_prob_gradient(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -160,7 +155,7 @@ class FrozenVariational(tf.Module, abc.ABC):
             tape.watch(inputs)
             log_prob = self._scores(self._observe_smoothly(inputs, seed), seed)["log_prob"]
         gradient = tape.gradient(log_prob, inputs)
-        return {"log_prob": as_score(log_prob), "gradient": gradient}
+        return {"log_prob": as_float32(log_prob), "gradient": gradient}
 
     @tf.function
     def reconstruct(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -23,10 +23,10 @@ from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
 from tfp_genens.models.configs import VibConfig
 from tfp_genens.models.descent import DescentLearner, adam
-from tfp_genens.models.freezing import score_functions
+from tfp_genens.models.freezing import as_float32, score_functions
 from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
 from tfp_genens.models.priors import PRIORS
-from tfp_genens.models.variational import VariationalNetworks, as_score
+from tfp_genens.models.variational import VariationalNetworks
 from tfp_genens.seeds import derive_int
 
 NUM_SCORE_SAMPLES = 16
@@ -102,13 +102,13 @@ class FrozenVib(tf.Module):
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score, in nats."""
         z, rates = self._codes(inputs, seed)
-        return {"rate": as_score(tf.reduce_mean(rates, axis=0)), "entropy": self._entropy(z)}
+        return {"rate": as_float32(tf.reduce_mean(rates, axis=0)), "entropy": self._entropy(z)}
 
     @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """KL(q(z|x) || m(z)) alone: the mean of log q - log m over the codes drawn."""
         _, rates = self._codes(inputs, seed)
-        return {"rate": as_score(tf.reduce_mean(rates, axis=0))}
+        return {"rate": as_float32(tf.reduce_mean(rates, axis=0))}
 
     @tf.function
     def entropy(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:

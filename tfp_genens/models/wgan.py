@@ -37,7 +37,7 @@ MIN_ACCURACY = 0.9
 """Of D on held-out images and samples; fine-tuned for long it tells nearly all of them apart."""
 
 _WARNING = (
-    "D tells only {:.0%} of held-out images and samples apart: samples are good, its loss was at a "
+    "D tells only {:.0f} % of held-out images and samples apart: samples are good, its loss was at a "
     "peak when it was frozen, or fine-tuning ended too soon"
 )
 
@@ -381,7 +381,7 @@ class WganLearner(Learner):
             "accuracy": accuracy,
             "cross_entropy": float(np.mean(np.logaddexp(0.0, -signed))),
             "energy_distance": float(distance),
-            "warnings": [_WARNING.format(accuracy)] if accuracy < MIN_ACCURACY else [],
+            "warnings": [_WARNING.format(100 * accuracy)] if accuracy < MIN_ACCURACY else [],
         }
 
 

@@ -17,6 +17,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.models.classical.features import Features
 from tfp_genens.models.configs import ReferenceConfig
 from tfp_genens.models.family import Build
+from tfp_genens.models.freezing import as_float32
 from tfp_genens.models.learner import Learner
 from tfp_genens.seeds import numpy_generator
 
@@ -46,9 +47,7 @@ class FrozenDetector(tf.Module):
     @tf.function
     def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The score, float32 [batch], cut off where float32 would overflow."""
-        limit = tf.float32.max
-        score = tf.clip_by_value(self.detector(self.features(inputs)), -limit, limit)
-        return {self._output: tf.cast(score, tf.float32)}
+        return {self._output: as_float32(self.detector(self.features(inputs)))}
 
 
 class FittedLearner(Learner):
