@@ -96,11 +96,11 @@ class WganConfig(ModelConfig):
     clip_value: float = option(0.01, "largest weight of the critic with --lipschitz=clip", above=0)
     critic_steps: int = option(5, "critic steps a generator step", minimum=1)
     opening_steps: int = option(
-        25, "generator steps at the start before which the critic is trained for long", minimum=0
+        25, "generator steps at the start, each after a long training of the critic", minimum=0
     )
     long_critic_steps: int = option(
         100,
-        f"critic steps where it is trained for long: at the start and every {LONG_EVERY}th "
+        f"critic steps of a long training: at the start and before every {LONG_EVERY}th "
         "generator step",
         minimum=1,
     )

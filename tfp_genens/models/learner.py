@@ -48,7 +48,7 @@ class Phase:
         None: all.
       validate_every: steps between validations, a multiple of training.loop.LOG_EVERY; the phase's
         last step is validated in any case.
-      pace_from: steps of the phase before which the time a step takes says nothing of the others.
+      pace_from: steps before the pace is stable.
     """
 
     name: str

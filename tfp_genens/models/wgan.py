@@ -37,8 +37,8 @@ MIN_ACCURACY = 0.9
 """Of D on held-out images and samples; fine-tuned for long it tells nearly all of them apart."""
 
 _WARNING = (
-    "D tells only {:.0f} % of held-out images and samples apart: samples are good, its loss was at a "
-    "peak when it was frozen, or fine-tuning ended too soon"
+    "D tells only {:.0f} % of held-out images and samples apart: samples are good, its loss was at "
+    "a peak when it was frozen, or fine-tuning ended too soon"
 )
 
 NORM_EPSILON = 1e-12
