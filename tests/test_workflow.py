@@ -30,8 +30,7 @@ EVALUATIONS = ("blobs", "vae", "tiny", "cpu", "fast", "tiny+seed_N", "tiny+fast"
 
 
 @pytest.fixture
-def planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planner:
-    monkeypatch.setattr(plan, "EXPORTS", True)
+def planner(tmp_path: Path) -> Planner:
     flags = tmp_path / "flags"
     (flags / "evaluate").mkdir(parents=True)
     for name, text in FILES.items():
@@ -118,12 +117,10 @@ def test_the_engine_sees_it_the_same_way(
     monkeypatch.chdir(ROOT)
     made = plan.planner(str(tmp_path)).plan(["digits"])
     run = made.runs["digits"]
-    for i, path in enumerate((*run.manifests, *([run.ensemble] if plan.EXPORTS else []))):
+    for i, path in enumerate((*run.manifests, run.ensemble)):
         make(path, age=100 - i)
     make(run.results, '{"missing": []}', age=10)
     make(run.report)
-    if change == "ensemble" and not plan.EXPORTS:
-        pytest.skip("nothing is exported")
     CHANGES[change][0](run)
     request = command_line.Request(names=("digits",))
     command = engine.command(request, made, str(tmp_path), 2, tmp_path / "events", "")
@@ -329,13 +326,15 @@ def test_exit_code_2_is_none_where_results_were_written(
 
 def test_an_ensemble_that_has_these_members_is_not_made_again(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(step.signal, "signal", lambda *_: None)
-    make(tmp_path / "ensemble.json", '{"members": ["abc", "def"]}')
-    make(tmp_path / "old.json", '{"weights_sha256": "def"}')
-    make(tmp_path / "new.json", '{"weights_sha256": "ghi"}')
-    options = [f"--holds={tmp_path}/ensemble.json", f"--weights={tmp_path}/old.json"]
-    assert run_step(tmp_path, "raise SystemExit(1)", *options)[0] == 0
-    options.append(f"--weights={tmp_path}/new.json")
-    assert run_step(tmp_path, "raise SystemExit(1)", *options)[0] == 1
+    members = ["abc", "def"]
+    for name in (*members, "ghi"):
+        make(tmp_path / name, json.dumps({"weights_sha256": name}))
+    frozen = {"members": [{"weights_sha256": name} for name in members]}
+    make(tmp_path / "ensemble.json", json.dumps(frozen))
+    for names, expected in ((members, 0), (["abc"], 1), (["abc", "ghi"], 1)):
+        options = [f"--weights={tmp_path}/{name}" for name in names]
+        options.append(f"--holds={tmp_path}/ensemble.json")
+        assert run_step(tmp_path, "raise SystemExit(1)", *options)[0] == expected
 
 
 def test_the_pace_counts_from_the_first_steps_that_are_seen():

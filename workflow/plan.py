@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +17,6 @@ from workflow.suites import SUITES, Document, Suite
 
 FLAGS = Path("flags")
 PYTHON = sys.executable
-# Does the package freeze whole ensembles? Then that is a step of its own.
-EXPORTS = importlib.util.find_spec("tfp_genens.export") is not None
 CODE_OF_TABLES = tuple(
     path for path in sorted(Path("tfp_genens/paper").rglob("*.*")) if path.suffix in (".py", ".j2")
 )
@@ -109,9 +106,8 @@ class Run:
     @functools.cached_property
     def steps(self) -> list[Step]:
         """In the order in which they can be taken."""
-        export = [self._export()] if EXPORTS else []
         report = [] if self.is_quick else [self._report()]
-        return [*self._training(), *export, self._evaluation(), *report]
+        return [*self._training(), self._export(), self._evaluation(), *report]
 
     def _step(self, title: str, outputs: tuple[Path, ...], *command: str, **more: Any) -> Step:
         log = self.directory / "logs" / f"{title.replace(' ', '_')}.log"
@@ -141,7 +137,7 @@ class Run:
             "evaluation",
             (self.results,),
             *module("evaluate", *files, *where, *figures),
-            inputs=(self.ensemble,) if EXPORTS else self.manifests,
+            inputs=(self.ensemble,),
             summary=self.summary,
             is_resumable=True,
         )

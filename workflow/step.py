@@ -26,19 +26,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--summary", type=Path, help="where standard output goes instead")
     parser.add_argument("--terminal", type=Path, help="where standard error goes instead")
     parser.add_argument("--partial", type=Path, help="exit code 2 is none if this was written")
-    parser.add_argument("--holds", type=Path, help="nothing is done if this names all --weights")
+    parser.add_argument("--holds", type=Path, help="nothing is done if this has just --weights")
     parser.add_argument("--weights", type=Path, action="append", help="a member's manifest")
     parser.add_argument("command", nargs="+")
     return parser.parse_args(arguments)
 
 
 def holds(ensemble: Path, manifests: Sequence[Path]) -> bool:
-    """Whether an ensemble's manifest names the weights of all these members."""
+    """Whether an ensemble was made of the weights of just these members."""
     if not ensemble.is_file():
         return False
-    text = ensemble.read_text(encoding="utf-8")
-    members = (json.loads(path.read_text(encoding="utf-8")) for path in manifests)
-    return all(member["weights_sha256"] in text for member in members)
+    frozen = json.loads(ensemble.read_text(encoding="utf-8"))["members"]
+    members = [json.loads(path.read_text(encoding="utf-8")) for path in manifests]
+    return [m["weights_sha256"] for m in frozen] == [m["weights_sha256"] for m in members]
 
 
 def note(options: argparse.Namespace, event: str, **more: Any) -> None:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 run = Path(sys.argv[1].removeprefix("--run_dir="))
-weights = [json.loads(path.read_text())["weights_sha256"] for path in run.glob("member_*/*.json")]
+members = [json.loads(path.read_text()) for path in sorted(run.glob("member_*/manifest.json"))]
 (run / "ensemble").mkdir(exist_ok=True)
-(run / "ensemble/manifest.json").write_text(json.dumps({"weights": sorted(weights)}))
+(run / "ensemble/manifest.json").write_text(json.dumps({"members": members}))
 with open(run / "order", "a") as f:
     f.write("export\n")
