@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 from timing import show, spread, timed_rounds
 
-from tfp_genens.artifact.manifest import SAVED_MODEL, git_commit
+from tfp_genens.artifact.manifest import SAVED_MODEL, git_commit, member_dir
 from tfp_genens.artifact.member import DEFAULT, scoring_seed
 from tfp_genens.data import Source, open_source, take
 from tfp_genens.files import write_json
@@ -39,15 +39,15 @@ from tfp_genens.scoring import Ensemble, score_to_file
 
 
 def bare_scores(
-    ensemble: Ensemble, source: Source, batch_size: int
+    run_dir: str, ensemble: Ensemble, source: Source, batch_size: int
 ) -> Callable[[], Iterator[np.ndarray]]:
     """A function that yields log_prob of every batch by one member after the other, and does
     nothing besides; the batches are in memory from now on."""
     batches = [tf.constant(b.values, tf.float32) for b in source.batches(batch_size)]
     members = [
         (
-            tf.saved_model.load(str(member.directory / SAVED_MODEL)),
-            tf.constant(scoring_seed(ensemble.seed, member.manifest["member"])),
+            tf.saved_model.load(str(member_dir(run_dir, member) / SAVED_MODEL)),
+            tf.constant(scoring_seed(ensemble.seed, member)),
         )
         for member in ensemble.members
     ]
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     ensemble = Ensemble.load(args.run_dir)
     source = take(open_source(args.spec, ensemble.input_spec), args.num_examples)
-    bare = bare_scores(ensemble, source, args.batch_size)
+    bare = bare_scores(args.run_dir, ensemble, source, args.batch_size)
     num_scored: set[int] = set()
 
     with tempfile.TemporaryDirectory() as directory:
