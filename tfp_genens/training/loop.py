@@ -91,6 +91,10 @@ class TrainingLoop:
         self._learner = learner
         self._batches = batches
         self._validation = validation.map(tf.constant)
+        # A concrete function: TensorFlow warns of retracing where several members are trained.
+        self._validate = tf.function(
+            lambda seed: dict(learner.validate(self._validation, seed))
+        ).get_concrete_function(tf.TensorSpec([2], tf.int32))
         self._seed = tf.constant(seed, tf.int32)
         self._directory = directory
         self._checkpoint_secs = checkpoint_secs
@@ -230,10 +234,6 @@ class TrainingLoop:
             "steps_per_sec",
             "wall_secs",
         ]
-
-    @tf.function
-    def _validate(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(self._learner.validate(self._validation, seed))
 
     def _record(self, phase, step, is_validated, sums, metrics, events, bar) -> None:
         values = sums.means()
