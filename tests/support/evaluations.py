@@ -13,7 +13,7 @@ from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.paper import numbers as paper
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import available_scores, combine
+from tfp_genens.scoring.scores import available_scores, combine
 
 OUTPUTS = {
     "vae": {
@@ -85,15 +85,19 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"], num_inputs=NUM_INPUT
         columns |= {
             member_column(output, m): row for m, row in zip(members, of_members, strict=True)
         }
-    columns |= combine(values)
+    scores = available_scores(outputs)
+    columns |= {name: x.numpy() for name, x in combine(values, scores).items()}
     return ScoreFile(
         pd.DataFrame(columns),
         tuple(members),
         outputs,
-        {score: row.spec for score, row in available_scores(values).items()},
+        {name: score.spec for name, score in scores.items()},
         "mnist",
         "a source",
-        {},
+        {
+            "decision_score": None,
+            "ensemble_scores": {n: {"inputs": list(score.inputs)} for n, score in scores.items()},
+        },
     )
 
 
