@@ -372,6 +372,7 @@ def test_on_a_terminal_it_says_how_far_training_is(planner: Planner, capsys, mon
     run = made.runs["tiny"]
     shown = progress.Progress(made, made.pending())
     shown.is_terminal = True
+    monkeypatch.setenv("COLUMNS", "100")
     clock = iter([0.0, 10.0, 20.0, 30.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     make(run.manifests[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -114,7 +115,8 @@ class Progress:
             return
         lines = list(dict.fromkeys(self._how_far(title) for title in self.running))
         if self.is_terminal and lines:
-            print("\r\033[K" + "   ".join(lines)[:150], end="", flush=True)
+            width = shutil.get_terminal_size().columns - 1  # A line that wraps is not rewritten.
+            print("\r\033[K" + "   ".join(lines)[:width], end="", flush=True)
 
     def _how_far(self, title: str) -> str:
         step, run = self.steps[title], self.runs.get(title)
