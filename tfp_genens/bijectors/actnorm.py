@@ -18,11 +18,7 @@ class ChannelAffine(ImageBijector):
     """
 
     def __init__(
-        self,
-        num_channels: int,
-        *,
-        dtype: str | tf.DType = "float32",
-        name: str = "channel_affine",
+        self, num_channels: int, *, dtype: str | tf.DType = "float32", name: str = "channel_affine"
     ):
         super().__init__(dtype=dtype, name=name, is_constant_jacobian=True)
         zeros = tf.zeros([num_channels], self.dtype)

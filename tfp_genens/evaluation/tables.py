@@ -170,9 +170,7 @@ def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns: the first is text, the others are numbers."""
     widths = [max(map(len, column)) for column in columns]
     return [
-        "  ".join(
-            [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])],
-        )
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
         for line in zip(*columns, strict=True)
     ]
 

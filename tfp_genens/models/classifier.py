@@ -89,9 +89,6 @@ class FrozenClassifier(tf.Module):
         # A variable, because it is chosen for each member.
         self._perturbation = tf.Variable(perturbation, trainable=False, dtype=tf.float32)
 
-    def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
-        return pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
-
     def _max_softmax(self, x: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.exp(log_max_softmax(self.networks.logits(x))), tf.float32)
 
@@ -116,7 +113,7 @@ class FrozenClassifier(tf.Module):
     @tf.function
     def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score."""
-        x = self._observe(inputs)
+        x = pixels.observed(inputs, self._input_spec)
         return {"max_softmax": self._max_softmax(x), "odin": self._odin(x)}
 
     @tf.function
@@ -125,17 +122,21 @@ class FrozenClassifier(tf.Module):
 
         A float32 probability: inputs whose best class leads by more than about 16 nats tie at 1.
         """
-        return {"max_softmax": self._max_softmax(self._observe(inputs))}
+        return {"max_softmax": self._max_softmax(pixels.observed(inputs, self._input_spec))}
 
     @tf.function
     def odin(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """ODIN alone: the highest class probability at the temperature, after the step."""
-        return {"odin": self._odin(self._observe(inputs))}
+        return {"odin": self._odin(pixels.observed(inputs, self._input_spec))}
 
     @tf.function
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Class probabilities, float32 [batch, num_classes]."""
-        return {"probabilities": tf.nn.softmax(self.networks.logits(self._observe(inputs)))}
+        return {
+            "probabilities": tf.nn.softmax(
+                self.networks.logits(pixels.observed(inputs, self._input_spec))
+            )
+        }
 
     @tf.function
     def odin_settings(self) -> dict[str, tf.Tensor]:

@@ -44,9 +44,7 @@ class VaeConfig(VariationalConfig):
 
     base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
     train_samples: int = option(16, "latent samples a training step draws per example", minimum=1)
-    binarize: bool = option(
-        False, "draw binary pixels anew each step instead of using grey values as probabilities"
-    )
+    binarize: bool = option(False, "draw binary pixels anew each step; else, grey is a probability")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +52,10 @@ class TabularVaeConfig(VariationalConfig):
     """Flags of `--model=tabular_vae`; section 4.2 has its hidden layers and learning rate."""
 
     likelihood: str = option("student_t", "p(x|z) of a column", choices=LIKELIHOODS)
-    scale: str = option(
-        "predicted", "whether the decoder predicts the likelihood's scales", choices=SCALES
-    )
+    scale: str = option("predicted", "what a column's scale is: one, or predicted", choices=SCALES)
     preprocessing: str = option(
         "standard",
-        "what is done to each column first, fitted on the training rows; bernoulli needs minmax",
+        "done to each column first, fitted on training rows; bernoulli needs minmax",
         choices=PREPROCESSINGS,
     )
     encoder_units: int = option(32, "units of each hidden layer of the encoder", minimum=1)
@@ -96,7 +92,7 @@ class WganConfig(ModelConfig):
     clip_value: float = option(0.01, "largest weight of the critic with --lipschitz=clip", above=0)
     critic_steps: int = option(5, "critic steps a generator step", minimum=1)
     opening_steps: int = option(
-        25, "generator steps at the start, each after a long training of the critic", minimum=0
+        25, "first generator steps, each after long critic training", minimum=0
     )
     long_critic_steps: int = option(
         100,
@@ -104,9 +100,7 @@ class WganConfig(ModelConfig):
         "generator step",
         minimum=1,
     )
-    finetune_steps: int = option(
-        4000, "steps of the critic against the finished generator (paper, section 4)", minimum=1
-    )
+    finetune_steps: int = option(4000, "critic steps against the finished generator", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,24 +113,16 @@ class GlowConfig(ModelConfig):
     num_levels: int = option(3, "L: scales; the images' sides divide by 2**L", minimum=1)
     num_steps: int = option(32, "K: steps of flow at each scale", minimum=1)
     width: int = option(512, "hidden channels of the coupling networks", minimum=1)
-    coupling: str = option(
-        "additive", "what a coupling does to its half of the channels", choices=COUPLINGS
-    )
-    split_fraction: float = option(
-        0.5, "share of the channels that each scale but the last factors out", above=0, maximum=1
-    )
+    coupling: str = option("additive", "what is done to half of the channels", choices=COUPLINGS)
+    split_fraction: float = option(0.5, "share of channels a scale factors out", above=0, maximum=1)
     learned_top: bool = option(False, "learn mean and scale of the last scale's channels")
     optimizer: str = option("adamax", "what updates the weights", choices=OPTIMIZERS)
-    warmup_steps: int = option(
-        7812, "steps over which the learning rate rises from zero in a line", minimum=0
-    )
+    warmup_steps: int = option(7812, "steps while the learning rate rises from zero", minimum=0)
     clip_norm: float | None = option(
-        None, "largest global norm of a step's gradient of bits/dim; default: none", above=0
+        None, "largest norm of a step's gradient; default: none", above=0
     )
     horizontal_flips: bool = option(False, "mirror half of the training images, at random")
-    num_dequantizations: int = option(
-        1, "draws of dequantization noise behind a score, the same for all inputs", minimum=1
-    )
+    num_dequantizations: int = option(1, "draws of dequantization noise a score", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +132,9 @@ class ClassifierConfig(ModelConfig):
     batch_size: int = option(64, "images a training step", minimum=1)
     base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
     code_depth: int = option(128, "features that the classes are read off", minimum=1)
-    dropout: float = option(
-        0.5, "share of the features dropped in a training step", minimum=0, maximum=0.99
-    )
+    dropout: float = option(0.5, "share of the features dropped a step", minimum=0, maximum=0.99)
     odin_temperature: float = option(
-        1000.0, "what ODIN divides the logits by (Liang et al. 2017)", above=0
+        1000.0, "ODIN divides logits by it (Liang et al. 2017)", above=0
     )
     odin_perturbation: float | None = option(
         None,
@@ -181,12 +165,8 @@ class FraudClassifierConfig(ModelConfig):
     batch_size: int = option(512, "rows a training step", minimum=1)
     learning_rate: float = option(1e-5, "learning rate of RMSProp (paper, section 4.2)", above=0)
     hidden_units: int = option(512, "units of each of the two hidden layers", minimum=1)
-    dropout: float = option(
-        0.5, "share of each hidden layer dropped in a training step", minimum=0, maximum=0.99
-    )
-    positive_weight: float = option(
-        580.0, "weight of an outlying row's loss (paper, section 4.2)", above=0
-    )
+    dropout: float = option(0.5, "share of each layer dropped a step", minimum=0, maximum=0.99)
+    positive_weight: float = option(580.0, "weight of an outlier's loss (section 4.2)", above=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,9 +195,7 @@ class IsolationForestConfig(FamilyConfig):
     """Flags of `--model=isolation_forest`; the defaults are scikit-learn's."""
 
     num_trees: int = option(100, "trees of the forest", minimum=1)
-    tree_samples: int = option(
-        256, "training rows that each tree is grown on, at most as many as there are", minimum=2
-    )
+    tree_samples: int = option(256, "training rows a tree is grown on, at most", minimum=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,22 +205,16 @@ class MahalanobisConfig(DetectorConfig):
 
 @dataclasses.dataclass(frozen=True)
 class KnnConfig(ReferenceConfig):
-    """Flags of `--model=knn`."""
+    """Flags of `--model=knn`; the default is scikit-learn's."""
 
-    num_neighbors: int = option(
-        5, "nearest training rows whose distances are averaged (scikit-learn's default)", minimum=1
-    )
+    num_neighbors: int = option(5, "nearest training rows to average over", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class LofConfig(ReferenceConfig):
-    """Flags of `--model=lof`."""
+    """Flags of `--model=lof`; the default is scikit-learn's."""
 
-    num_neighbors: int = option(
-        20,
-        "nearest training rows that density is estimated from (scikit-learn's default)",
-        minimum=1,
-    )
+    num_neighbors: int = option(20, "nearest training rows that density is from", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,8 +229,7 @@ class OneClassSvmConfig(ReferenceConfig):
     )
     nu: float = option(
         0.5,
-        "bounds the share of training rows outside from above, and of support vectors from below "
-        "(scikit-learn's default)",
+        "at most this share of training rows lies outside (scikit-learn's default)",
         above=0,
         maximum=1,
     )

@@ -115,11 +115,8 @@ class FrozenGlow(tf.Module):
 
     def _observe(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw inputs -> pixels near 0..255, and float64 nats [batch] for what lies far outside."""
-        x = pixels.scaled(inputs, self._input_spec)
-        clipped = pixels.clipped(x, self._input_spec)
-        beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
-        penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
-        return clipped * (NUM_LEVELS_OF_GREY - 1.0), penalty
+        x, penalty = pixels.observed_at_a_price(inputs, self._input_spec, OUT_OF_RANGE_NATS)
+        return x * (NUM_LEVELS_OF_GREY - 1.0), penalty
 
     def _raw(self, x: tf.Tensor) -> tf.Tensor:
         return pixels.unscaled(x / (NUM_LEVELS_OF_GREY - 1.0), self._input_spec)

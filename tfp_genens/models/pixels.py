@@ -26,6 +26,21 @@ def unscaled(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
     return low + (high - low) * x
 
 
+def observed(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
+    """Raw inputs, scaled and then clipped."""
+    return clipped(scaled(inputs, input_spec), input_spec)
+
+
+def observed_at_a_price(
+    inputs: tf.Tensor, input_spec: InputSpec, nats: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same, and float64 [batch]: `nats` a unit of the range for what is clipped."""
+    x = scaled(inputs, input_spec)
+    near = clipped(x, input_spec)
+    beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(near, tf.float64))
+    return near, nats * tf.reduce_sum(beyond, axis=[-3, -2, -1])
+
+
 def clipped(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
     """Scaled inputs; where there is a valid range, none more than RANGE_TOLERANCE outside it."""
     if input_spec.value_range is None:

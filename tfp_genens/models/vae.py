@@ -97,18 +97,13 @@ class FrozenVae(FrozenVariational):
         self, inputs: tf.Tensor, seed: tf.Tensor, binarize: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Raw inputs -> images near [0, 1], and float64 nats [batch] for what lies far outside."""
-        x = pixels.scaled(inputs, self._input_spec)
-        if self._input_spec.value_range is None:
-            return x, tf.zeros(tf.shape(x)[:1], tf.float64)
-        clipped = pixels.clipped(x, self._input_spec)
-        beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(clipped, tf.float64))
-        penalty = OUT_OF_RANGE_NATS * tf.reduce_sum(beyond, axis=[-3, -2, -1])
+        x, penalty = pixels.observed_at_a_price(inputs, self._input_spec, OUT_OF_RANGE_NATS)
         if binarize:
             threshold_seed = tf.random.experimental.stateless_fold_in(seed, 1)
             shape = [1, *self._input_spec.shape]
             threshold = tf.random.stateless_uniform(shape, threshold_seed)
-            clipped = tf.cast(clipped > threshold, tf.float32)
-        return clipped, penalty
+            x = tf.cast(x > threshold, tf.float32)
+        return x, penalty
 
     def _raw(self, x):
         return pixels.unscaled(x, self._input_spec)

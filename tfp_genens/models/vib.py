@@ -84,7 +84,7 @@ class FrozenVib(tf.Module):
 
     def _codes(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Codes [num_samples, batch, latent_size] and the rates they give, [num_samples, batch]."""
-        x = pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
+        x = pixels.observed(inputs, self._input_spec)
         shape = [self._num_samples, 1, self.networks.latent_size]
         noise = tf.random.stateless_normal(shape, seed)
         return self.networks.rate(*self.networks.encode(x), noise)

@@ -134,13 +134,10 @@ class FrozenWgan(tf.Module):
         self.networks = networks
         self._input_spec = input_spec
 
-    def _observe(self, inputs: tf.Tensor) -> tf.Tensor:
-        return pixels.clipped(pixels.scaled(inputs, self._input_spec), self._input_spec)
-
     @tf.function
     def serving_default(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """D, the fine-tuned critic, and the Wasserstein critic that it was."""
-        x = self._observe(inputs)
+        x = pixels.observed(inputs, self._input_spec)
         return {
             "critic": self.networks.discriminate(x),
             "wasserstein_critic": self.networks.criticize(x),
@@ -149,19 +146,21 @@ class FrozenWgan(tf.Module):
     @tf.function
     def critic(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """D alone."""
-        return {"critic": self.networks.discriminate(self._observe(inputs))}
+        return {"critic": self.networks.discriminate(pixels.observed(inputs, self._input_spec))}
 
     @tf.function
     def wasserstein_critic(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The Wasserstein critic alone."""
-        return {"wasserstein_critic": self.networks.criticize(self._observe(inputs))}
+        return {
+            "wasserstein_critic": self.networks.criticize(pixels.observed(inputs, self._input_spec))
+        }
 
     @tf.function
     def critic_gradient(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """D [batch], and its gradient with respect to the raw inputs."""
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            critic = self.networks.discriminate(self._observe(inputs))
+            critic = self.networks.discriminate(pixels.observed(inputs, self._input_spec))
         return {"critic": critic, "gradient": tape.gradient(critic, inputs)}
 
     @tf.function

@@ -32,10 +32,7 @@ NUM_BINS = 48
 
 
 def robust_range(
-    in_values: np.ndarray,
-    ood_values: Sequence[np.ndarray],
-    widen: float = 2.0,
-    share: float = 0.99,
+    in_values: np.ndarray, ood_values: Sequence[np.ndarray], widen: float = 2.0, share: float = 0.99
 ) -> tuple[float, float]:
     """A range that shows the in-distribution scores well, however far the others lie.
 

@@ -183,7 +183,7 @@ def _caption(
         "What training recorded at each step: thin lines are means over the training steps since "
         "the record before; lines with dots are of inputs held out from training. The scale of a "
         "panel is that of the values past the first tenth of each phase; earlier ones may lie "
-        "outside it.",
+        "outside it."
     ]
     if len(phases) > 1:
         names = ", then ".join(f"{p} to step {end:,}" for p, (_, end) in phases.items())

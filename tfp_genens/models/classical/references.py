@@ -59,7 +59,4 @@ class References(tf.Module):
         neighbors = tf.cast(tf.gather(self.rows, index), tf.float64)
         distances = tf.norm(x[:, tf.newaxis] - neighbors, axis=-1)
         order = tf.argsort(distances, axis=-1, stable=True)
-        return (
-            tf.gather(distances, order, batch_dims=1),
-            tf.gather(index, order, batch_dims=1),
-        )
+        return (tf.gather(distances, order, batch_dims=1), tf.gather(index, order, batch_dims=1))
