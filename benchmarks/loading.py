@@ -1,4 +1,4 @@
-"""How long a frozen ensemble takes from a cold start to its first score, and how large its graph is.
+"""How long a frozen ensemble takes from a cold start to its first score, and its graph's size.
 
     python benchmarks/loading.py --run_dir=runs/digits --spec=digits:test
 
@@ -7,7 +7,7 @@ Four processes are started in turns, in an order that alternates, and timed by t
 tensorflow  imports TensorFlow, and ends
 members     loads the members' own SavedModels, one after the other, and scores ten inputs with each
 ensemble    loads the frozen ensemble and scores the same ten inputs
-score       `python -m tfp_genens.score` on ten inputs: imports, verification, reading and writing too
+score       `python -m tfp_genens.score` on ten inputs: imports, verification, reading, writing
 
 Prints seconds, and the ratios of members to ensemble without TensorFlow's import in either.
 """
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"--run_dir={args.run_dir}",
                 f"--input=npz:{archive}",
                 f"--output={directory}/scores.csv",
-            ),  # fmt: skip
+            ),
         }
         for task in tasks.values():
             task()

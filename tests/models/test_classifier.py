@@ -168,10 +168,11 @@ class TestFreezing:
 
         monkeypatch.setattr("tfp_genens.models.classifier.choose_perturbation", choose)
         module = self.learner(data).freeze().module
-        np.testing.assert_allclose(seen[0], data.validation.astype(np.float32) / 255, rtol=1e-6)
+        tuning = data.validation[: len(data.validation) // 4].astype(np.float32)
+        np.testing.assert_allclose(seen[0], tuning / 255, rtol=1e-6)
         assert float(module.odin_settings()["perturbation"]) == pytest.approx(0.04)
         assert float(module.odin_settings()["temperature"]) == 1000.0
-        assert "perturbation 0.04, chosen on 10 held-out" in capsys.readouterr().err
+        assert f"perturbation 0.04, chosen on {len(tuning)} held-out" in capsys.readouterr().err
 
     def test_a_perturbation_given_is_used(self, data, monkeypatch):
         def choose(*_):

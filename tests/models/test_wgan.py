@@ -268,7 +268,8 @@ class TestChecks:
                 seen.append(inputs)
                 return {"critic": next(answers)}
 
-        data = TrainingData("test", images, images, tuple(map(str, range(50))), SPEC, "")
+        held_out = np.tile(images, [4, 1, 1, 1])  # of which a quarter may be looked at
+        data = TrainingData("test", images, held_out, tuple(map(str, range(200))), SPEC, "")
         learner = small_learner()
         return learner, seen, learner.checks(Member(), data, np.array([1, 2], np.int32))
 
