@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from support import evaluations
 from support.evaluations import NUM_INPUTS, OUTPUTS
+from support.read_back import read
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
@@ -20,6 +21,10 @@ from tfp_genens.scoring.columns import member_column
 
 SETS = ("hflip", "adversarial_clipped")
 BASE_NAME, OTHER_NAME = "base", "train_samples 16 (not 1)"
+
+
+def table(evaluations):
+    return read(compare_table.table, evaluations)
 
 
 def evaluation(members=range(5), sets=SETS, mean=-1.0, **options):
@@ -53,12 +58,13 @@ def s_header(one):
 
 
 def test_columns_are_named_by_what_they_change():
-    found = compare_table.table(
-        [evaluation(), one_more(), evaluation(range(3), seed=1), evaluation([3], seed=1)]
+    found = read(
+        compare_table.table,
+        [evaluation(), one_more(), evaluation(range(3), seed=1), evaluation([3], seed=1)],
     )
     names = (BASE_NAME, OTHER_NAME, "members 0 to 2 of seed 1", "member 3 of seed 1")
     assert found.sections[0].header == ("", *names)
-    again = compare_table.table([evaluation(), one_more(), one_more(seed=1)])
+    again = table([evaluation(), one_more(), one_more(seed=1)])
     assert again.sections[0].header[2:] == (
         f"{OTHER_NAME}; member 7 of seed 0",
         f"{OTHER_NAME}; member 7 of seed 1",
@@ -72,7 +78,7 @@ def test_columns_are_named_by_what_they_change():
 
 def test_cells_are_those_of_the_results():
     base, other = evaluation(), one_more()
-    found = compare_table.table([base, other])
+    found = table([base, other])
     row, other_row = base.row("hflip", "log_prob"), other.row("hflip", "log_prob")
     members = row["auroc_members"]
     cells = section(found, "AUROC of log p(x)")["HFlip"]
@@ -99,7 +105,7 @@ def test_cells_are_those_of_the_results():
 )
 def test_one_member_is_held_to_the_bases_interval(mean, flag, mark):
     base, other = evaluation(), one_more(mean)
-    found = compare_table.table([base, other])
+    found = table([base, other])
     members = base.row("hflip", "log_prob")["auroc_members"]
     half = stats.t.ppf(0.975, 4) * np.std(members, ddof=1) * np.sqrt(1 + 1 / 5)
     low, high = np.clip([np.mean(members) - half, np.mean(members) + half], 0, 100)
@@ -117,12 +123,14 @@ def test_one_member_is_held_to_the_bases_interval(mean, flag, mark):
 
 
 def test_what_is_not_held_to_an_interval():
-    found = compare_table.table([evaluation(), one_more(-9.0)])
+    found = table([evaluation(), one_more(-9.0)])
     assert auroc_record(found, OTHER_NAME, "hflip", "waic")["flag"] is None
     assert auroc_record(found, OTHER_NAME, "adversarial_clipped", "log_prob")["flag"] is None
     assert auroc_record(found, BASE_NAME, "hflip", "log_prob")["flag"] is None
-    several = compare_table.table([evaluation(), evaluation([7, 8], mean=-9.0, train_samples=16)])
-    few = compare_table.table([evaluation(range(2)), one_more(-9.0)])
+    several = read(
+        compare_table.table, [evaluation(), evaluation([7, 8], mean=-9.0, train_samples=16)]
+    )
+    few = table([evaluation(range(2)), one_more(-9.0)])
     for document in (several, few):
         assert {record["flag"] for record in records(document, "auroc")} == {None}
         assert document.text[1].startswith("No cell is held to an interval")
@@ -133,7 +141,7 @@ def test_what_is_not_held_to_an_interval():
 
 def test_in_distribution_facts():
     base, other = evaluation(), one_more()
-    found = compare_table.table([base, other])
+    found = table([base, other])
     facts = section(found, "In-distribution test inputs, and training")
     assert facts["Members"] == {BASE_NAME: "5", OTHER_NAME: "1"}
     assert facts["Steps a member"] == {BASE_NAME: "5,000", OTHER_NAME: "5,000"}
@@ -163,15 +171,19 @@ def test_in_distribution_facts():
 
 
 def test_other_inputs_are_said():
-    notes = compare_table.table([evaluation(), one_more()]).sections[0].notes
+    notes = table([evaluation(), one_more()]).sections[0].notes
     assert not any("inputs differ" in note for note in notes)
-    found = compare_table.table([evaluation(), evaluation([7], train_samples=16, num_examples=50)])
+    found = read(
+        compare_table.table, [evaluation(), evaluation([7], train_samples=16, num_examples=50)]
+    )
     expected = f"with num_examples {NUM_INPUTS} (base), 50 ({OTHER_NAME})."
     assert any(note.endswith(expected) for note in found.sections[0].notes)
 
 
 def test_a_set_that_only_one_has_is_shown():
-    found = compare_table.table([evaluation(), evaluation([7], (*SETS, "vflip"), train_samples=16)])
+    found = read(
+        compare_table.table, [evaluation(), evaluation([7], (*SETS, "vflip"), train_samples=16)]
+    )
     cells = section(found, "AUROC of Rate")["vflip"]
     assert (cells[BASE_NAME], cells["paper"]) == ("-", "89.3")
     assert cells[OTHER_NAME] != "-"
@@ -182,7 +194,7 @@ def test_a_set_that_only_one_has_is_shown():
 def test_another_model_is_compared_by_the_scores_that_both_have():
     log_prob = {"log_prob": OUTPUTS["vae"]["log_prob"]}
     other = evaluation(range(3), model="glow", outputs=log_prob, levels=3)
-    found = compare_table.table([evaluation(), other])
+    found = table([evaluation(), other])
     assert found.sections[0].header[2] == "glow (not vae)"
     assert [s.heading for s in found.sections[1:]] == ["AUROC of log p(x)", "AUROC of WAIC"]
     facts = section(found, "In-distribution test inputs, and training")
@@ -202,13 +214,13 @@ def test_what_cannot_be_compared():
     ]
     for given, match in cases:
         with pytest.raises(UserError, match=rf"--evaluation_dir.*{match}"):
-            compare_table.table(given)
+            table(given)
 
 
 def test_every_form_can_be_written():
-    document = compare_table.table([evaluation(), one_more()])
-    assert documents.to_markdown(document).count("\n| OoD set") == 3
-    assert documents.to_html(documents.to_markdown(document)).count("<table>") == 4
+    document = table([evaluation(), one_more()])
+    assert documents.to_markdown(document.document).count("\n| OoD set") == 3
+    assert documents.to_html(documents.to_markdown(document.document)).count("<table>") == 4
     frame = pd.read_csv(io.StringIO(documents.to_csv(document.records)))
     assert len(frame) == len(document.records)
     assert json.loads(frame["members"][0]) == [f"0/{m}" for m in range(5)]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.evaluation import metrics
 from tfp_genens.paper import member_curve
 from tfp_genens.paper.member_curve import curve
@@ -64,11 +65,13 @@ VALUES = st.lists(
 @settings(deadline=None)
 @given(in_scores=VALUES, ood_scores=VALUES, score=st.sampled_from(["log_prob_mean", "rate_mean"]))
 def test_ties_infinities_and_nan_count_as_in_metrics(in_scores, ood_scores, score):
-    row = ENSEMBLE_SCORES[score]
-    found = member_curve.subset_aurocs(
-        np.array([in_scores]), {"x": np.array([ood_scores])}, row, np.array([[0]])
-    )
-    expected = metrics.auroc(np.array(in_scores), np.array(ood_scores), row.spec.direction)
+    output, direction = {
+        "log_prob_mean": ("log_prob", HIGHER_IS_NORMAL),
+        "rate_mean": ("rate", LOWER_IS_NORMAL),
+    }[score]
+    outputs = [{output: np.array([values])} for values in (in_scores, ood_scores)]
+    found = member_curve.subset_aurocs(outputs[0], {"x": outputs[1]}, score, np.array([[0]]))
+    expected = metrics.auroc(np.array(in_scores), np.array(ood_scores), direction)
     assert found["x"] == pytest.approx([100 * expected], abs=1e-9)
 
 

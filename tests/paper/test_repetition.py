@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.evaluation import metrics
 from tfp_genens.paper.repetition import (
     jackknife_interval,
@@ -19,9 +20,14 @@ from tfp_genens.paper.repetition import (
     of_repeated_draws,
     prediction_interval,
 )
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES
 
-WAIC = ENSEMBLE_SCORES["waic"]
+
+def waic(log_prob):
+    return log_prob.mean(axis=0) - log_prob.var(axis=0)
+
+
+def of_ensemble(in_members, ood_members, **kwargs):
+    return of_one_ensemble({"log_prob": in_members}, {"log_prob": ood_members}, "waic", **kwargs)
 
 
 def test_prediction_interval_by_hand():
@@ -116,11 +122,9 @@ def test_the_jackknife_of_waics_auroc_holds_the_next_ensembles():
     in_mean, ood_mean = rng.normal(size=150), rng.normal(size=150) - 0.5
     num, held = 200, 0
     for _ in range(num):
-        interval = of_one_ensemble(*draw_ensemble(rng, in_mean, ood_mean), WAIC)
+        interval = of_ensemble(*draw_ensemble(rng, in_mean, ood_mean))
         in_next, ood_next = draw_ensemble(rng, in_mean, ood_mean)
-        auroc = 100 * metrics.auroc(
-            WAIC.function(in_next), WAIC.function(ood_next), WAIC.spec.direction
-        )
+        auroc = 100 * metrics.auroc(waic(in_next), waic(ood_next), HIGHER_IS_NORMAL)
         held += interval.low <= auroc <= interval.high
     assert held >= binomial_limits(num, 0.95)[0]
 
@@ -130,16 +134,16 @@ def test_one_ensemble_is_the_jackknife_of_plainly_computed_aurocs():
     in_members, ood_members = draw_ensemble(rng, rng.normal(size=40), rng.normal(size=30))
 
     def auroc(chosen):
-        scores = [WAIC.function(members[chosen]) for members in (in_members, ood_members)]
-        return 100 * metrics.auroc(*scores, WAIC.spec.direction)
+        scores = [waic(members[chosen]) for members in (in_members, ood_members)]
+        return 100 * metrics.auroc(*scores, HIGHER_IS_NORMAL)
 
     left_out = {m: auroc([k for k in range(5) if k != m]) for m in range(5)}
-    found = of_one_ensemble(in_members, ood_members, WAIC)
+    found = of_ensemble(in_members, ood_members)
     expected = jackknife_interval(auroc(list(range(5))), list(left_out.values()))
     assert (found.method, found.num_values) == ("jackknife", 5)
     assert (found.low, found.high) == pytest.approx(tuple(np.clip(expected, 0, 100)))
     # The attacked member stays: the others alone are left out.
-    found = of_one_ensemble(in_members, ood_members, WAIC, attacked_members=(1,))
+    found = of_ensemble(in_members, ood_members, attacked_members=(1,))
     expected = jackknife_interval(
         auroc(list(range(5))), [left_out[member] for member in (0, 2, 3, 4)]
     )
@@ -156,9 +160,9 @@ def test_intervals_end_at_0_and_100():
 def test_too_few_give_no_interval():
     assert of_draws([90.0, 91.0]) is None
     members = np.random.default_rng(0).normal(size=(3, 10))
-    assert of_one_ensemble(members[:2], members[:2], WAIC) is None
-    assert of_one_ensemble(members, members, WAIC, attacked_members=(0,)) is None
-    assert of_one_ensemble(members, members, WAIC) is not None
+    assert of_ensemble(members[:2], members[:2]) is None
+    assert of_ensemble(members, members, attacked_members=(0,)) is None
+    assert of_ensemble(members, members) is not None
     with pytest.raises(ValueError, match="`values`"):
         prediction_interval([1.0])
     with pytest.raises(ValueError, match="`left_out`"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support import evaluations
+from support.read_back import read
 
 from tfp_genens.errors import UserError
 from tfp_genens.paper import documents
@@ -26,8 +27,8 @@ def knn(monkeypatch):
 
 def test_they_stand_after_the_papers_without_its_number(knn):
     vae, found_knn = evaluations.evaluation(range(5), SETS), knn()
-    alone = table2.table([vae])
-    found = table2.table([found_knn, vae])
+    alone = read(table2.table, [vae])
+    found = read(table2.table, [found_knn, vae])
     overview = found.sections[0]
     assert overview.header[:-1] == (
         "OoD set",
@@ -44,14 +45,14 @@ def test_they_stand_after_the_papers_without_its_number(knn):
 
 
 def test_its_own_section_has_no_columns_of_the_papers(knn):
-    section = table2.table([knn()]).sections[-1]
+    section = read(table2.table, [knn()]).sections[-1]
     assert section.heading == "MNIST, 1 x knn: Rate"
     assert section.header == ("OoD set", "ours", "over inputs")
     assert {line[0] for line in section.body} == {"HFlip", "fashion_mnist"}
 
 
 def test_records_have_no_verdict(knn):
-    records = table2.table([knn()]).records
+    records = read(table2.table, [knn()]).records
     assert {r["ood_dataset"] for r in records} == set(SETS)
     for record in records:
         assert record["model"] == "knn"
@@ -60,12 +61,12 @@ def test_records_have_no_verdict(knn):
 
 
 def test_only_single_models_are_shown(knn):
-    found = table2.table([knn(range(3))])
+    found = read(table2.table, [knn(range(3))])
     assert found.sections[0].header == ("OoD set", "Rate")
 
 
 def test_a_further_configuration_has_a_section_of_its_own(knn):
-    found = table2.table([knn(num_neighbors=5), knn(num_neighbors=10)])
+    found = read(table2.table, [knn(num_neighbors=5), knn(num_neighbors=10)])
     assert [s.heading for s in found.sections if s.level == 2] == [
         "MNIST, 1 x knn",
         "MNIST, 1 x knn; num_neighbors 10 (not 5)",
@@ -75,11 +76,11 @@ def test_a_further_configuration_has_a_section_of_its_own(knn):
 
 def test_training_sets_that_the_paper_lacks_are_refused(knn):
     with pytest.raises(UserError, match=r"--evaluation_dir.*Table 2.*digits"):
-        table2.table([knn(train_dataset="digits")])
+        read(table2.table, [knn(train_dataset="digits")])
 
 
 def test_every_form_can_be_written(knn):
-    found = table2.table([knn(), evaluations.evaluation(range(5), SETS)])
-    assert "Rate, knn" in documents.to_markdown(found)
-    assert "Rate, knn" in documents.to_html(documents.to_markdown(found))
+    found = read(table2.table, [knn(), evaluations.evaluation(range(5), SETS)])
+    assert "Rate, knn" in documents.to_markdown(found.document)
+    assert "Rate, knn" in documents.to_html(documents.to_markdown(found.document))
     assert "knn" in documents.to_csv(found.records)

@@ -1,6 +1,7 @@
 """Table 2's columns of the models that learn from labels: ODIN and VIB."""
 
 from support import evaluations
+from support.read_back import read
 
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.tables import table2
@@ -21,7 +22,7 @@ def evaluation(model, **options):
 
 def test_odin_comes_first_vib_second_and_maximum_softmax_without_a_number_of_the_papers():
     models = ("classifier", "vib", "vae")
-    overview = table2.table([evaluation(model) for model in models]).sections[0]
+    overview = read(table2.table, [evaluation(model) for model in models]).sections[0]
     assert [name for name in overview.header if name not in ("paper", "")] == [
         "OoD set",
         "ODIN",
@@ -37,7 +38,7 @@ def test_odin_comes_first_vib_second_and_maximum_softmax_without_a_number_of_the
 
 
 def test_accuracies_stand_in_the_notes():
-    overview = table2.table([evaluation("classifier"), evaluation("vib")]).sections[0]
+    overview = read(table2.table, [evaluation("classifier"), evaluation("vib")]).sections[0]
     notes = [note for note in overview.notes if note.startswith("Accuracy")]
     assert ["(classifier, 61" in notes[0], "(vib, 61" in notes[1]] == [True, True]
     assert "98.5" in notes[0]
@@ -46,7 +47,9 @@ def test_accuracies_stand_in_the_notes():
 
 def test_odin_on_fashion_mnist_is_shown_though_the_paper_has_no_number():
     models = ("vae", "classifier")
-    found = table2.table([evaluation(model, train_dataset="fashion_mnist") for model in models])
+    found = read(
+        table2.table, [evaluation(model, train_dataset="fashion_mnist") for model in models]
+    )
     overview = found.sections[0]
     assert "ODIN" in overview.header
     assert "Maximum softmax" in overview.header

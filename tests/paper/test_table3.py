@@ -10,11 +10,16 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 from support import evaluations
 from support.evaluations import NUM_INPUTS
+from support.read_back import read
 
 from tfp_genens.errors import UserError
 from tfp_genens.paper import documents, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.tables import table3
+
+
+def table(evaluations):
+    return read(table3.table, evaluations)
 
 
 def split_of(name, split):
@@ -72,7 +77,7 @@ def anomaly(evaluation, score, member=0):
 
 
 def test_methods_are_the_papers_first_then_the_others():
-    section = table3.table(everything()).sections[0]
+    section = table(everything()).sections[0]
     names = [line[0] for line in section.body]
     assert names[:3] == ["Classifier", "Single IWAE", "WAIC"]
     # Of ensembles of one, only the members' scores.
@@ -91,7 +96,7 @@ def test_methods_are_the_papers_first_then_the_others():
 
 def test_single_model_scores_are_means_over_members_and_splits():
     given = [vae(split, range(3)) for split in range(5)]
-    found = records(table3.table(given))["tabular_vae", "", "log_prob", "auroc"]
+    found = records(table(given))["tabular_vae", "", "log_prob", "auroc"]
     of_splits = [
         100
         * np.mean(
@@ -107,7 +112,7 @@ def test_single_model_scores_are_means_over_members_and_splits():
 
 
 def test_the_interval_of_an_ensemble_score_is_students():
-    found = records(table3.table([vae(split) for split in range(5)]))
+    found = records(table([vae(split) for split in range(5)]))
     record = found["tabular_vae", "", "waic", "auroc"]
     half = stats.t.ppf(0.975, 4) * np.std(record["splits"], ddof=1) * np.sqrt(1.2)
     assert half > 0
@@ -116,21 +121,21 @@ def test_the_interval_of_an_ensemble_score_is_students():
 
 
 def test_the_interval_of_a_single_model_score_has_the_variance_between_members_too():
-    found = records(table3.table([vae(split) for split in range(5)]))
+    found = records(table([vae(split) for split in range(5)]))
     record = found["tabular_vae", "", "log_prob", "auroc"]
     half = stats.t.ppf(0.975, 4) * np.std(record["splits"], ddof=1) * np.sqrt(1.2)
     assert record["splits_low"] < record["ours"] - half
 
 
 def test_two_splits_have_no_interval():
-    found = records(table3.table([vae(0), vae(1)]))["tabular_vae", "", "waic", "auroc"]
+    found = records(table([vae(0), vae(1)]))["tabular_vae", "", "waic", "auroc"]
     assert found["splits_low"] is found["splits_high"] is None
     assert found["num_splits"] == 2
 
 
 def test_average_precision_is_at_equal_shares():
     given = [classifier(split) for split in range(5)]
-    document = table3.table(given)
+    document = table(given)
     found = records(document)["fraud_classifier", "", "fraud", "average_precision"]
     expected, as_sampled = [], []
     for evaluation in given:
@@ -151,14 +156,14 @@ def test_average_precision_is_at_equal_shares():
 
 
 def test_of_as_many_frauds_as_normal_rows_both_precisions_are_one():
-    found = records(table3.table([vae(0)]))["tabular_vae", "", "waic", "average_precision"]
+    found = records(table([vae(0)]))["tabular_vae", "", "waic", "average_precision"]
     assert found["as_sampled"] == pytest.approx(found["ours"], abs=1e-9)
 
 
 @pytest.mark.parametrize("score", ["log_prob", "rate"])
 def test_with_normal_rows_as_the_positive_class(score):
     given = vae(0, (0,))
-    found = records(table3.table([given]), "normal")
+    found = records(table([given]), "normal")
     scores, is_fraud = anomaly(given, score)
     false_positives, true_positives, _ = sklearn_metrics.roc_curve(1 - is_fraud, -scores)
     first = np.argmax(true_positives >= 0.95)
@@ -172,7 +177,7 @@ def test_with_normal_rows_as_the_positive_class(score):
 
 def test_normal_rows_as_the_positive_class_are_half_of_the_weight():
     given = classifier(0)
-    found = records(table3.table([given]), "normal")
+    found = records(table([given]), "normal")
     scores, is_fraud = anomaly(given, "fraud")
     expected = 100 * sklearn_metrics.average_precision_score(
         1 - is_fraud, -scores, sample_weight=np.where(is_fraud, 1 / 12, 1 / NUM_INPUTS)
@@ -183,7 +188,7 @@ def test_normal_rows_as_the_positive_class_are_half_of_the_weight():
 
 def test_the_hardest_frauds_are_those_that_look_most_normal():
     given = [vae(0, (0,)), other(0, "mahalanobis"), classifier(0)]
-    (section,) = (s for s in table3.table(given).sections if s.heading == "The hardest frauds")
+    (section,) = (s for s in table(given).sections if s.heading == "The hardest frauds")
     lines = {line[0]: line for line in section.body}
     assert set(lines) == {"Single IWAE", "Rate", "mahalanobis"}  # not what was trained on fraud
     for name, evaluation, score in (
@@ -196,14 +201,14 @@ def test_the_hardest_frauds_are_those_that_look_most_normal():
         above = [100 * np.mean(scores[is_fraud == 0] > value) for value in lowest]
         assert lines[name][2] == f"{np.mean(above):.1f}"
     false_positives = {
-        line[0]: float(line[4]) for line in table3.table(given).sections[0].body if line[0] in lines
+        line[0]: float(line[4]) for line in table(given).sections[0].body if line[0] in lines
     }
     best = min(false_positives, key=false_positives.get)
     assert section.header[-1] == f"shared with {best}"
 
 
 def test_normal_rows_as_the_positive_class_are_judged_apart():
-    document = table3.table(everything())
+    document = table(everything())
     judged = [r for r in records(document, "normal").values() if r["verdict"]]
     assert {(r["method"], r["metric"]) for r in judged} == {
         (method, metric)
@@ -244,7 +249,7 @@ def test_false_positives_are_judged_the_other_way_round(ours, theirs, interval, 
 
 
 def test_verdicts_are_counted_and_only_the_papers_methods_have_them():
-    found = table3.table(everything())
+    found = table(everything())
     judged = {
         (r["method"], r["metric"]): r["verdict"]
         for r in found.records
@@ -259,14 +264,14 @@ def test_verdicts_are_counted_and_only_the_papers_methods_have_them():
 
 def test_the_rule_stands_before_any_number():
     markdown = documents.to_markdown(table3.table(everything()))
-    rule = [markdown.index(line) for line in verdicts.RULE]
+    rule = [markdown.index(f'. "{verdict}": ') for verdict in verdicts.VERDICTS]
     assert rule == sorted(rule)
     assert rule[-1] < markdown.index("Numbers judged")
 
 
 def test_a_further_configuration_is_not_judged():
     given = [vae(split, **c) for c in ({}, {"latent_size": 2}) for split in range(5)]
-    found = table3.table(given)
+    found = table(given)
     by_key = records(found)
     assert by_key["tabular_vae", "", "waic", "auroc"]["verdict"]
     further = by_key["tabular_vae", "b", "waic", "auroc"]
@@ -279,9 +284,9 @@ def test_a_further_configuration_is_not_judged():
 
 def test_seeds_of_one_split_are_one_repetition():
     seeds = [vae(0, seed=seed, mean=mean) for seed, mean in ((0, -1.0), (7, -3.0))]
-    found = records(table3.table([*seeds, vae(1), vae(2)]))["tabular_vae", "", "waic", "auroc"]
+    found = records(table([*seeds, vae(1), vae(2)]))["tabular_vae", "", "waic", "auroc"]
     alone = [
-        records(table3.table([evaluation]))["tabular_vae", "", "waic", "auroc"]["ours"]
+        records(table([evaluation]))["tabular_vae", "", "waic", "auroc"]["ours"]
         for evaluation in seeds
     ]
     assert alone[0] != alone[1]
@@ -290,13 +295,13 @@ def test_seeds_of_one_split_are_one_repetition():
 
 
 def test_seconds_are_a_members_or_of_all():
-    found = records(table3.table([vae(0, range(3))]))  # 600, 660 and 720 s
+    found = records(table([vae(0, range(3))]))  # 600, 660 and 720 s
     assert found["tabular_vae", "", "log_prob", "auroc"]["seconds"] == pytest.approx(660)
     assert found["tabular_vae", "", "waic", "auroc"]["seconds"] == pytest.approx(1980)
 
 
 def test_the_best_without_fraud_is_named():
-    found = table3.table(everything())
+    found = table(everything())
     (text,) = [text for text in found.sections[0].text if text.startswith("Best of")]
     unaware = [r for r in records(found).values() if r["trained_on"] == "normal"]
     for metric, heading in table3.METRICS.items():
@@ -308,7 +313,7 @@ def test_the_best_without_fraud_is_named():
 
 
 def test_departures_from_the_paper_are_noted():
-    notes = table3.table([vae(0, range(2), latent_size=3)]).sections[0].notes
+    notes = table([vae(0, range(2), latent_size=3)]).sections[0].notes
     assert any("(tabular_vae): num_members is 2; the paper: 5" in note for note in notes)
     assert any("latent_size is 3; the paper: 16 (released code)" in note for note in notes)
     assert paper.settings("tabular_vae", "credit_fraud/4")
@@ -316,20 +321,50 @@ def test_departures_from_the_paper_are_noted():
 
 def test_evaluations_of_what_it_is_not_about_are_refused():
     with pytest.raises(UserError, match=r"--evaluation_dir.*credit_fraud.*of vae on mnist"):
-        table3.table([vae(0), evaluations.evaluation()])
+        table([vae(0), evaluations.evaluation()])
     without = evaluations.evaluation(
         sets={"uniform": -1.0}, train_dataset="credit_fraud", model="tabular_vae"
     )
     with pytest.raises(UserError, match=r"--evaluation_dir.*fraud"):
-        table3.table([without])
+        table([without])
     with pytest.raises(UserError, match="share no members"):
-        table3.table([vae(0), vae(0)])
+        table([vae(0), vae(0)])
 
 
 def test_every_form_can_be_written():
-    found = table3.table(everything())
-    assert "| Single IWAE" in documents.to_markdown(found)
-    assert "Single IWAE" in documents.to_html(documents.to_markdown(found))
+    found = table(everything())
+    assert "| Single IWAE" in documents.to_markdown(found.document)
+    assert "Single IWAE" in documents.to_html(documents.to_markdown(found.document))
     assert "Single IWAE" in documents.to_csv(found.records)
     for record in found.records:
         json.dumps(record["splits"])
+
+
+def test_hardest_are_the_lowest_twentieth():
+    fraud = np.random.default_rng(0).permutation(60).astype(float)
+    assert sorted(fraud[table3.hardest(fraud)]) == [0, 1, 2]
+    assert len(table3.hardest(fraud[:3])) == 1
+
+
+def test_what_is_no_number_is_hardest_and_its_row_is_missed():
+    fraud = np.array([0.0, np.nan, 2.0])
+    assert table3.hardest(fraud) == [1]
+    split = [(np.array([1.0, np.nan, 3.0]), fraud)]
+    assert table3.hardest_shares(split, split) == (100.0, 100.0)
+
+
+def test_hardest_frauds_against_those_of_another_method():
+    normal = np.arange(100.0)
+    fraud = np.arange(40.0)  # the hardest are 0 and 1
+    half = np.where(np.arange(40) == 1, 99.0, fraud)  # 0 and 2
+    first = [(normal, fraud)]
+    # Above 0 and 1 are 99 and 98 of 100; above 50 and 52, 50 and 48.
+    assert table3.hardest_shares(first, first)[0] == pytest.approx(98.5)
+    assert table3.hardest_shares([(normal + 0.5, half + 50)], first) == pytest.approx((49.0, 50.0))
+
+
+def test_hardest_frauds_are_averaged_over_splits():
+    normal = np.arange(10.0)
+    splits = [(normal, np.array([4.5, 20.0])), (normal, np.array([20.0, 2.5]))]
+    first = [(normal, np.array([0.0, 1.0])), (normal, np.array([0.0, 1.0]))]
+    assert table3.hardest_shares(splits, first) == pytest.approx((60.0, 50.0))

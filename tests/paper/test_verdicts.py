@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfp_genens.paper import documents
 from tfp_genens.paper.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
-    RULE,
     VERDICTS,
     WITHIN_INTERVAL,
     verdict,
@@ -59,6 +59,8 @@ def test_what_is_no_percentage_gets_no_verdict(bad):
 
 
 def test_the_rule_names_each_verdict():
-    assert [next(v for v in VERDICTS if line.startswith(f'"{v}"')) for line in RULE] == list(
-        VERDICTS
-    )
+    template = documents.environment().get_template("judged.md.j2")
+    rule = documents.unwrapped(template.module.rule()).split("\n\n")
+    assert [line.split(":")[0] for line in rule] == [
+        f'{k}. "{verdict}"' for k, verdict in enumerate(VERDICTS, 1)
+    ]

@@ -24,7 +24,7 @@ from tfp_genens import __version__
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import tables
 from tfp_genens.files import atomic_path, make_directory
-from tfp_genens.paper import numbers
+from tfp_genens.paper import judged, numbers, verdicts
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.provenance import short_commit, training_commits
 
@@ -102,14 +102,9 @@ def provenance(evaluations: Sequence[Evaluation], command: str) -> Document:
 
 def _departures(document: Mapping[str, Any]) -> list[str]:
     """From the paper's settings; evaluations of earlier versions say so in their notes."""
-    departures = numbers.deviations(
-        document["model"],
-        document["train_dataset"],
-        document["manifests"][0]["config"],
-        document["members"],
-        document["settings"]["num_examples"],
+    sentences = (
+        f"Departs from the paper: {departure}" for departure in numbers.departures(document)
     )
-    sentences = (f"Departs from the paper: {departure}" for departure in departures)
     return [text for text in sentences if text not in document["notes"]]
 
 
@@ -140,7 +135,12 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
     )
-    found.filters |= {"table": table, "section_table": tables.markdown}
+    found.filters |= {
+        "table": table,
+        "section_table": tables.markdown,
+        "sentence": judged.sentence,
+    }
+    found.globals["verdicts"] = verdicts
     return found
 
 

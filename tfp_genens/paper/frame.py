@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,8 @@ from tfp_genens.paper import configurations
 from tfp_genens.paper import numbers as paper
 from tfp_genens.reporting.evaluation_files import Evaluation
 
+Columns = list[tuple[str, Any]]
+"""Columns to be shown: names, which may repeat, and values."""
 COUNTS = ["num_in", "num_out", "num_nan"]
 
 
@@ -65,3 +68,9 @@ COLUMNS = [
     *("ood_dataset", "score", "metric", "member", "is_used"),
     *("value", "low", "high", "paper", *COUNTS),
 ]
+
+
+def side_by_side(columns: Columns) -> pd.DataFrame:
+    """The columns as a frame without an index."""
+    values = dict(enumerate(of_column for _, of_column in columns))
+    return pd.DataFrame(values).set_axis([name for name, _ in columns], axis=1)

@@ -12,27 +12,23 @@ import numpy as np
 from tfp_genens import seeds
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.errors import UserError
+from tfp_genens.paper import ensemble_scores
 from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
-from tfp_genens.scoring.combine import EnsembleScore, available_scores
 
 SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var")
 MAX_SUBSETS = 300
 _MAX_VALUES = 1 << 21  # member scores held at once: 16 MB
 
+Outputs = Mapping[str, np.ndarray]
+"""Member output -> float64 [num_members, num_inputs]."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """AUROC of one score on one OoD set, over ensembles of one size.
+    """AUROC in percent of one score on one OoD set, over the subsets of members of one size.
 
-    Attributes:
-      ood_dataset: the set.
-      score: a name in ENSEMBLE_SCORES.
-      size: members in each ensemble.
-      mean: over the subsets, percent.
-      lowest: over the subsets, percent.
-      highest: over the subsets, percent.
-      num_subsets: how many subsets of this size were judged.
-      is_all: they are all that there are; otherwise they were drawn.
+    Mean, lowest and highest are over the `num_subsets` that were judged. `is_all`: there are no
+    others; otherwise they were drawn.
     """
 
     ood_dataset: str
@@ -46,8 +42,8 @@ class Point:
 
 
 def curve(
-    in_outputs: Mapping[str, np.ndarray],
-    ood_outputs: Mapping[str, Mapping[str, np.ndarray]],
+    in_outputs: Outputs,
+    ood_outputs: Mapping[str, Outputs],
     *,
     max_subsets: int = MAX_SUBSETS,
     seed: int = 0,
@@ -58,8 +54,8 @@ def curve(
     give, not an interval for members yet to be trained.
 
     Args:
-      in_outputs: member output -> float64 [num_members, num_in], in-distribution inputs.
-      ood_outputs: OoD set -> member output -> float64 [num_members, num_out], same members.
+      in_outputs: of in-distribution inputs.
+      ood_outputs: by OoD set, of the same members.
       max_subsets: sizes with more subsets than this are judged on this many, drawn without
         replacement.
       seed: of that draw.
@@ -69,41 +65,20 @@ def curve(
     """
     num_members = len(next(iter(in_outputs.values())))
     for outputs in (in_outputs, *ood_outputs.values()):
-        if outputs.keys() != in_outputs.keys() or any(
-            len(values) != num_members for values in outputs.values()
-        ):
+        if outputs.keys() != in_outputs.keys() or {*map(len, outputs.values())} != {num_members}:
             raise ValueError(
                 f"All sets must have the same outputs by the same {num_members} members."
             )
-    available = available_scores(in_outputs)
-    scores = {name: available[name] for name in SCORES if name in available}
-    found: dict[tuple[str, str, int], Point] = {}
+    available = ensemble_scores.available(in_outputs)
+    points = []
     for size in range(1, num_members + 1):
         subsets, is_all = subsets_of_size(num_members, size, max_subsets, seed)
-        for name, score in scores.items():
-            aurocs = subset_aurocs(
-                in_outputs[score.of],
-                {ood: outputs[score.of] for ood, outputs in ood_outputs.items()},
-                score,
-                subsets,
-            )
-            for ood, values in aurocs.items():
-                found[ood, name, size] = Point(
-                    ood_dataset=ood,
-                    score=name,
-                    size=size,
-                    mean=float(values.mean()),
-                    lowest=float(values.min()),
-                    highest=float(values.max()),
-                    num_subsets=len(subsets),
-                    is_all=is_all,
-                )
-    return tuple(
-        found[ood, name, size]
-        for ood in ood_outputs
-        for name in scores
-        for size in range(1, num_members + 1)
-    )
+        for score in (name for name in SCORES if name in available):
+            for ood, found in subset_aurocs(in_outputs, ood_outputs, score, subsets).items():
+                ends = float(found.mean()), float(found.min()), float(found.max())
+                points.append(Point(ood, score, size, *ends, len(subsets), is_all))
+    sets = list(ood_outputs)
+    return tuple(sorted(points, key=lambda p: (sets.index(p.ood_dataset), SCORES.index(p.score))))
 
 
 def joined(files: Sequence[ScoreFile], what: str) -> dict[str, np.ndarray]:
@@ -159,44 +134,45 @@ def subsets_of_size(
 
 
 def subset_aurocs(
-    in_members: np.ndarray,
-    ood_members: Mapping[str, np.ndarray],
-    score: EnsembleScore,
-    subsets: np.ndarray,
+    in_outputs: Outputs, ood_outputs: Mapping[str, Outputs], score: str, subsets: np.ndarray
 ) -> dict[str, np.ndarray]:
     """AUROC of an ensemble score for each subset of the members.
 
     Args:
-      in_members: float64 [num_members, num_in], the output that the score combines.
-      ood_members: OoD set -> float64 [num_members, num_out].
-      score: the row of ENSEMBLE_SCORES.
+      in_outputs: of in-distribution inputs.
+      ood_outputs: by OoD set.
+      score: the ensemble score.
       subsets: int [num_subsets, size], positions of members.
 
     Returns:
       OoD set -> float64 [num_subsets], percent; ties and NaN count as in `metrics`.
     """
     # In-distribution scores are sorted once and serve all sets: this is most of the time saved.
-    sorted_in = [np.sort(row[~np.isnan(row)]) for row in _combined(in_members, score, subsets)]
+    inside = [(len(row), np.sort(row[~np.isnan(row)])) for row in _of(in_outputs, score, subsets)]
+    sign = ensemble_scores.direction(score)
     return {
         name: np.array(
             [
-                _auroc(s, row, in_members.shape[1], score.spec.direction)
-                for s, row in zip(sorted_in, _combined(members, score, subsets), strict=True)
+                _auroc(sorted_in, row, num_in, sign)
+                for (num_in, sorted_in), row in zip(
+                    inside, _of(outputs, score, subsets), strict=True
+                )
             ]
         )
-        for name, members in ood_members.items()
+        for name, outputs in ood_outputs.items()
     }
 
 
-def _combined(
-    members: np.ndarray, score: EnsembleScore, subsets: np.ndarray
-) -> Iterator[np.ndarray]:
+def _of(outputs: Outputs, score: str, subsets: np.ndarray) -> Iterator[np.ndarray]:
     """The ensemble score of each subset, [num_inputs] each."""
-    num_subsets, size = subsets.shape
-    step = max(1, _MAX_VALUES // (size * members.shape[1]))
-    for start in range(0, num_subsets, step):
-        chosen = members[subsets[start : start + step].T]  # [size, num_chosen, num_inputs]
-        yield from score.function(chosen)
+    needed = {name: outputs[name] for name in ensemble_scores.inputs(score)}
+    num_inputs = next(iter(needed.values())).shape[1]
+    step = max(1, _MAX_VALUES // (subsets.shape[1] * num_inputs))
+    for start in range(0, len(subsets), step):
+        chosen = subsets[start : start + step].T  # [size, num_chosen]
+        yield from ensemble_scores.combine_members(
+            score, {name: values[chosen] for name, values in needed.items()}
+        )
 
 
 def _auroc(sorted_in: np.ndarray, ood: np.ndarray, num_in: int, direction: str) -> float:

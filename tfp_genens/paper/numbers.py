@@ -22,7 +22,16 @@ from tfp_genens.evaluation.published import (
     value,
 )
 
-__all__ = ["columns", "deviations", "main_scores", "results", "settings", "train_datasets", "value"]
+__all__ = [
+    "columns",
+    "departures",
+    "deviations",
+    "main_scores",
+    "results",
+    "settings",
+    "train_datasets",
+    "value",
+]
 
 ADVERSARIAL = "adversarial_unclipped"
 """The OoD set that the paper's numbers for "Adversarial" are filed under."""
@@ -73,3 +82,14 @@ def deviations(
                 f"{theirs['value']:,} ({theirs['source']})."
             )
     return notes
+
+
+def departures(document: Mapping[str, Any]) -> list[str]:
+    """The deviations of an evaluation, see `deviations`; `document` is results.json."""
+    return deviations(
+        document["model"],
+        document["train_dataset"],
+        document["manifests"][0]["config"],
+        document["members"],
+        document["settings"]["num_examples"],
+    )

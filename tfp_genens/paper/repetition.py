@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from tfp_genens.paper import member_curve
-from tfp_genens.scoring.combine import EnsembleScore
+from tfp_genens.paper.member_curve import Outputs
 
 LEVEL = 0.95
 MIN_REPETITIONS = 3
@@ -122,9 +122,9 @@ def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
 
 
 def of_one_ensemble(
-    in_members: np.ndarray,
-    ood_members: np.ndarray,
-    score: EnsembleScore,
+    in_outputs: Outputs,
+    ood_outputs: Outputs,
+    score: str,
     attacked_members: Collection[int] = (),
 ) -> Interval | None:
     """For an ensemble score's AUROC, from one ensemble: the jackknife over its members.
@@ -141,22 +141,22 @@ def of_one_ensemble(
     one would change; that one member fewer is left out takes some percent more.
 
     Args:
-      in_members: float64 [num_members, num_in], the output that the score combines.
-      ood_members: float64 [num_members, num_out].
-      score: the row of ENSEMBLE_SCORES.
+      in_outputs: of in-distribution inputs; those that the score is made of, or more.
+      ood_outputs: of the OoD set, by the same members.
+      score: the ensemble score.
       attacked_members: positions of the members that the OoD set was made against.
 
     Returns:
       None where fewer than three members can be left out.
     """
-    everyone = range(len(in_members))
+    everyone = range(len(next(iter(in_outputs.values()))))
     removable = [member for member in everyone if member not in attacked_members]
     if len(removable) < MIN_REPETITIONS:
         return None
 
     def aurocs(subsets: list[list[int]]) -> np.ndarray:
-        sets = {"": ood_members}
-        return member_curve.subset_aurocs(in_members, sets, score, np.array(subsets))[""]
+        sets = {"": ood_outputs}
+        return member_curve.subset_aurocs(in_outputs, sets, score, np.array(subsets))[""]
 
     (estimate,) = aurocs([list(everyone)])
     left_out = aurocs([[m for m in everyone if m != without] for without in removable])

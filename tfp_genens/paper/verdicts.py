@@ -16,25 +16,9 @@ VERDICTS = (REPRODUCED, WITHIN_INTERVAL, NOT_REPRODUCED)
 TOLERANCE = 3.0  # points of AUROC
 CHANCE = 50.0  # the paper's AUROC below this claims that a score fails
 
-RULE = (
-    f'"{REPRODUCED}": our AUROC lies within {TOLERANCE:g} points of the paper\'s, or above it. '
-    f"Where the paper's AUROC is below {CHANCE:g}, the paper claims that the score fails; there a "
-    f"higher AUROC contradicts it, and only one within {TOLERANCE:g} points is "
-    f'"{REPRODUCED}".',
-    f'"{WITHIN_INTERVAL}": otherwise, where the paper\'s AUROC lies in our 95 % interval over '
-    "ensembles. Where there is no such interval, this verdict is not given.",
-    f'"{NOT_REPRODUCED}": otherwise.',
-)
-"""The rule in words, in the order in which it is applied."""
-
-WHEN = (
-    "The rule was written before any ensemble of five members was evaluated, but after two-member "
-    "trials on MNIST and Fashion-MNIST had been seen."
-)
-
 
 def verdict(ours: float, theirs: float, interval: tuple[float, float] | None) -> str:
-    """One of VERDICTS, by RULE.
+    """One of VERDICTS, by the rule in `templates/judged.md.j2`.
 
     Args:
       ours: AUROC in percent, unrounded.

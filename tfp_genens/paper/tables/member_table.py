@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
-from tfp_genens.paper import configurations, member_curve
+from tfp_genens.evaluation.rows import ranking_score
+from tfp_genens.paper import configurations, frame, member_curve
 from tfp_genens.paper.configurations import Configuration
-from tfp_genens.paper.documents import Section, TableDocument
+from tfp_genens.paper.documents import Document
 from tfp_genens.paper.member_curve import MAX_SUBSETS, Point
 from tfp_genens.paper.requirements import require_any_score
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
-from tfp_genens.scoring.combine import DECISION_SCORES, ENSEMBLE_SCORES
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4
 FIRST = "first"
@@ -57,15 +58,11 @@ def member_scores(configuration: Configuration) -> MemberScores:
     if len(members) < 2:
         raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
     require_any_score(evaluations[0], member_curve.SCORES)
-    names = [
-        ood.name
-        for ood in evaluations[0].ood
-        if all(ood.name in {other.name for other in e.ood} for e in evaluations[1:])
-    ]
-    sets = evaluations[0].document["sets"]
+    sets = [{ood.name: ood for ood in evaluation.ood} for evaluation in evaluations]
+    names = [name for name in sets[0] if all(name in others for others in sets)]
     attacks = tuple(
         entry["name"]
-        for entry in sets
+        for entry in evaluations[0].document["sets"]
         if entry["name"] in names and configurations.is_attack(entry)
     )
     if set(names) == set(attacks):
@@ -79,7 +76,7 @@ def member_scores(configuration: Configuration) -> MemberScores:
         members=members,
         in_outputs=_joined([e.in_distribution for e in evaluations]),
         ood_outputs={
-            name: _joined([ood for e in evaluations for ood in e.ood if ood.name == name])
+            name: _joined([of_one[name] for of_one in sets])
             for name in names
             if name not in attacks
         },
@@ -101,115 +98,69 @@ def _joined(sets: Sequence[EvaluatedSet]) -> dict[str, np.ndarray]:
     return outputs
 
 
-def table(evaluations: Sequence[Evaluation]) -> TableDocument:
+def table(evaluations: Sequence[Evaluation]) -> Document:
     """AUROC for every OoD set and ensemble size, a section a configuration.
 
     Raises:
       UserError: evaluations of one configuration that cannot be joined, see `member_scores`.
     """
-    sections: list[Section] = []
-    records: list[dict[str, Any]] = []
+    shown, records = [], []
     for configuration in configurations.group(evaluations):
         joined = member_scores(configuration)
-        points = joined.curve()
-        sections += _sections(joined, points)
-        records += [
-            {
-                "train_dataset": configuration.train_dataset,
-                "model": configuration.model,
-                "members": joined.members,
-                **dataclasses.asdict(point),
-            }
-            for point in points
-        ]
-    return TableDocument(
-        title="AUROC by number of members",
-        text=(
-            "AUROC in percent over ensembles of 1 to all of the members: the mean over subsets, "
-            "and the lowest and highest in brackets. Subsets of one size share members, so the "
-            "range is of these members, not an interval for others. Sizes with more than "
-            f"{MAX_SUBSETS} subsets are judged on {MAX_SUBSETS} drawn ones.",
-            "With one member the variance is 0 everywhere: WAIC is then that member's log p(x), "
-            "and a variance alone tells nothing (AUROC 50). The CSV file also has means and "
-            "variances over members.",
-        ),
-        sections=tuple(sections),
-        records=tuple(records),
-    )
+        points = pd.DataFrame(joined.curve())
+        shown.append(_shown(joined, points))
+        points.insert(0, "train_dataset", configuration.train_dataset)
+        points.insert(1, "model", configuration.model)
+        points.insert(2, "members", [joined.members] * len(points))
+        records.append(points)
+    context = {"max_subsets": MAX_SUBSETS, "size": ENSEMBLE_SIZE, "configurations": shown}
+    return Document("members", context, pd.concat(records))
 
 
-def _sections(joined: MemberScores, points: Sequence[Point]) -> list[Section]:
-    document = joined.configuration.first.document
-    scores = list(dict.fromkeys(point.score for point in points))
-    shown = next((score for score in DECISION_SCORES if score in scores), scores[0])
-    label = results.score_label(document, shown)
-    dataset = results.dataset_label(document, joined.configuration.train_dataset)
-    heading = f"{dataset}, {joined.configuration.model}: {label} by number of members"
-    by_set: dict[str, list[Point]] = {}
-    for point in points:
-        if point.score == shown:
-            by_set.setdefault(point.ood_dataset, []).append(point)
-    notes = []
-    drawn = sorted({point.size for point in points if not point.is_all})
-    if drawn:
-        sizes = ", ".join(map(str, drawn))
-        notes.append(f"Not all subsets, but {MAX_SUBSETS} drawn ones, of size {sizes}.")
-    if joined.left_out:
-        names = "; ".join(results.dataset_label(document, name) for name in joined.left_out)
-        notes.append(f"Left out, because they were made against members: {names}.")
-    sections = [
-        Section(
-            heading,
-            (
-                f"Members (seed/number) {', '.join(joined.members)}; "
-                f"{document['num_in']:,} in-distribution inputs.",
-            ),
-            ("OoD set", *(str(size) for size in range(1, len(joined.members) + 1))),
-            tuple(
-                (results.dataset_label(document, name), *map(_cell, by_size))
-                for name, by_size in by_set.items()
-            ),
-            tuple(notes),
-        )
-    ]
-    if len(joined.members) >= 2 * ENSEMBLE_SIZE:
-        sections.append(_disjoint(joined, shown, label))
-    return sections
+def _shown(joined: MemberScores, points: pd.DataFrame) -> dict[str, Any]:
+    """What the template says of one configuration: of the score that decides, or the first."""
+    first = joined.configuration.first
+    ranking = ranking_score(first.in_distribution.scores) or ""
+    judged = list(points["score"])
+    score = ranking if ranking in judged else judged[0]
+    points = points[points["score"] == score]
+
+    def labels(names: Iterable[str]) -> list[str]:
+        return [results.dataset_label(first.document, name) for name in names]
+
+    cells = points.assign(text=[_cell(point) for point in points.itertuples()])
+    by_size = cells.pivot(index="ood_dataset", columns="size", values="text")
+    by_size = by_size.loc[list(joined.ood_outputs)]
+    by_size.insert(0, "OoD set", labels(joined.ood_outputs))
+    return {
+        "dataset": results.dataset_label(first.document, joined.configuration.train_dataset),
+        "model": joined.configuration.model,
+        "score": results.score_label(first.document, score),
+        "members": joined.members,
+        "num_in": first.document["num_in"],
+        "table": by_size.rename(columns=str),
+        "drawn": sorted(set(points["size"][~points["is_all"]])),
+        "left_out": labels(joined.left_out),
+        "disjoint": _disjoint(joined, score, labels(joined.ood_outputs)),
+    }
 
 
-def _cell(point: Point) -> str:
+def _cell(point: Any) -> str:
     if point.num_subsets == 1:
         return f"{point.mean:.1f}"
     return f"{point.mean:.1f} [{point.lowest:.1f}, {point.highest:.1f}]"
 
 
-def _disjoint(joined: MemberScores, shown: str, label: str) -> Section:
+def _disjoint(joined: MemberScores, score: str, labels: list[str]) -> dict[str, Any] | None:
     """AUROC of disjoint ensembles of the paper's size, taken in the order of the members."""
     num = len(joined.members) // ENSEMBLE_SIZE
+    if num < 2:
+        return None
     subsets = np.arange(num * ENSEMBLE_SIZE).reshape(num, ENSEMBLE_SIZE)
-    score = ENSEMBLE_SCORES[shown]
-    aurocs = member_curve.subset_aurocs(
-        joined.in_outputs[score.of],
-        {name: outputs[score.of] for name, outputs in joined.ood_outputs.items()},
-        score,
-        subsets,
-    )
-    document = joined.configuration.first.document
-    return Section(
-        f"{label} of disjoint ensembles of {ENSEMBLE_SIZE}",
-        ("Members are taken in their order; each ensemble was trained apart from the others.",),
-        (
-            "OoD set",
-            *(", ".join(joined.members[position] for position in subset) for subset in subsets),
-            "largest difference",
-        ),
-        tuple(
-            (
-                results.dataset_label(document, name),
-                *(f"{value:.1f}" for value in values),
-                f"{np.ptp(values):.1f}",
-            )
-            for name, values in aurocs.items()
-        ),
-        level=3,
-    )
+    found = member_curve.subset_aurocs(joined.in_outputs, joined.ood_outputs, score, subsets)
+    aurocs = np.array([found[name] for name in joined.ood_outputs])
+    columns: frame.Columns = [("OoD set", labels)]
+    for subset, of_subset in zip(subsets, aurocs.T, strict=True):
+        columns.append((", ".join(joined.members[position] for position in subset), of_subset))
+    columns.append(("largest difference", np.ptp(aurocs, axis=1)))
+    return {"table": frame.side_by_side(columns)}
