@@ -11,11 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import metrics
-from tfp_genens.paper import member_curve
-from tfp_genens.paper.member_curve import curve
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES
+from tfp_genens.paper import ensemble_scores, member_curve
+
+SCORES = ensemble_scores.available(
+    {
+        "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
+        "rate": OutputSpec("nats", LOWER_IS_NORMAL),
+        "critic": OutputSpec("logits", HIGHER_IS_NORMAL),
+    }
+)
+EXPECTED = {
+    "log_prob_mean": ("log_prob", -1, lambda x: x.mean(axis=0)),
+    "log_prob_var": ("log_prob", 1, lambda x: x.var(axis=0)),
+    "waic": ("log_prob", -1, lambda x: x.mean(axis=0) - x.var(axis=0)),
+    "rate_mean": ("rate", 1, lambda x: x.mean(axis=0)),
+    "critic_mean": ("critic", -1, lambda x: x.mean(axis=0)),
+    "critic_var": ("critic", 1, lambda x: x.var(axis=0)),
+}
+"""Score -> member output, sign of what is anomalous, and how members are combined."""
+
+
+def curve(in_outputs, ood_outputs, **kwargs):
+    return member_curve.curve(in_outputs, ood_outputs, SCORES, **kwargs)
 
 
 def outputs(seed, num_members=4, num=60, shift=0.0):
@@ -34,13 +53,11 @@ def test_each_point_is_the_mean_and_range_over_all_subsets():
         (name, score, k) for name in ood for score in member_curve.SCORES for k in (1, 2, 3, 4)
     ]
     for p in points:
-        score = ENSEMBLE_SCORES[p.score]
-        sign = -1 if score.spec.direction == "higher_is_normal" else 1
+        output, sign, combined = EXPECTED[p.score]
         expected = []
         for subset in itertools.combinations(range(4), p.size):
             scores = [
-                score.function(found[score.of][list(subset)])
-                for found in (in_outputs, ood[p.ood_dataset])
+                combined(found[output][list(subset)]) for found in (in_outputs, ood[p.ood_dataset])
             ]
             labels = np.repeat([0, 1], [len(s) for s in scores])
             expected.append(100 * roc_auc_score(labels, sign * np.concatenate(scores)))
@@ -70,7 +87,9 @@ def test_ties_infinities_and_nan_count_as_in_metrics(in_scores, ood_scores, scor
         "rate_mean": ("rate", LOWER_IS_NORMAL),
     }[score]
     outputs = [{output: np.array([values])} for values in (in_scores, ood_scores)]
-    found = member_curve.subset_aurocs(outputs[0], {"x": outputs[1]}, score, np.array([[0]]))
+    found = member_curve.subset_aurocs(
+        outputs[0], {"x": outputs[1]}, SCORES[score], np.array([[0]])
+    )
     expected = metrics.auroc(np.array(in_scores), np.array(ood_scores), direction)
     assert found["x"] == pytest.approx([100 * expected], abs=1e-9)
 

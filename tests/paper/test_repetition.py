@@ -20,6 +20,7 @@ from tfp_genens.paper.repetition import (
     of_repeated_draws,
     prediction_interval,
 )
+from tfp_genens.scoring.scores import ENSEMBLE_SCORES
 
 
 def waic(log_prob):
@@ -27,7 +28,9 @@ def waic(log_prob):
 
 
 def of_ensemble(in_members, ood_members, **kwargs):
-    return of_one_ensemble({"log_prob": in_members}, {"log_prob": ood_members}, "waic", **kwargs)
+    return of_one_ensemble(
+        {"log_prob": in_members}, {"log_prob": ood_members}, ENSEMBLE_SCORES["waic"], **kwargs
+    )
 
 
 def test_prediction_interval_by_hand():

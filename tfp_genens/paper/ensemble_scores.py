@@ -5,37 +5,29 @@ What an evaluation holds is of all its members; ensembles of some of them are ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from tfp_genens.scoring.combine import ENSEMBLE_SCORES, available_scores
+from tfp_genens.artifact.spec import OutputSpec
+from tfp_genens.scoring import scores
+from tfp_genens.scoring.scores import EnsembleScore
+
+__all__ = ["EnsembleScore", "available", "combine_members"]
 
 
-def available(outputs: Iterable[str]) -> tuple[str, ...]:
-    """Names of the ensemble scores that can be made of these member outputs."""
-    return tuple(available_scores(outputs))
+def available(outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleScore]:
+    """Every ensemble score that can be made of these member outputs alone, by name.
 
-
-def inputs(score: str) -> tuple[str, ...]:
-    """The member outputs that an ensemble score is made of."""
-    return (ENSEMBLE_SCORES[score].of,)
-
-
-def direction(score: str) -> str:
-    """One of `artifact.spec.DIRECTIONS`."""
-    return ENSEMBLE_SCORES[score].spec.direction
-
-
-def combine_members(score: str, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """An ensemble score.
-
-    Args:
-      score: its name.
-      outputs: member output -> float64 [num_members, ...].
-
-    Returns:
-      float64 [...].
+    Scores with fitted state are none: it takes held-out inputs, which evaluations do not keep.
     """
-    (values,) = (outputs[name] for name in inputs(score))
-    return ENSEMBLE_SCORES[score].function(values)
+    found = scores.available_scores(outputs)
+    return {name: score for name, score in found.items() if score.fit is None}
+
+
+def combine_members(score: EnsembleScore, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """An ensemble score, float64 [...], of member outputs, float64 [num_members, ...] each."""
+    given = {name: outputs[name] for name in score.inputs}
+    shape = next(iter(given.values())).shape[1:]
+    flat = {name: values.reshape(len(values), -1) for name, values in given.items()}
+    return score(flat).numpy().reshape(shape)

@@ -12,7 +12,7 @@ import numpy as np
 from tfp_genens import seeds
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.errors import UserError
-from tfp_genens.paper import ensemble_scores
+from tfp_genens.paper.ensemble_scores import EnsembleScore, combine_members
 from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
 
 SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var")
@@ -44,6 +44,7 @@ class Point:
 def curve(
     in_outputs: Outputs,
     ood_outputs: Mapping[str, Outputs],
+    scores: Mapping[str, EnsembleScore],
     *,
     max_subsets: int = MAX_SUBSETS,
     seed: int = 0,
@@ -56,6 +57,7 @@ def curve(
     Args:
       in_outputs: of in-distribution inputs.
       ood_outputs: by OoD set, of the same members.
+      scores: those that can be made, and maybe more, by name.
       max_subsets: sizes with more subsets than this are judged on this many, drawn without
         replacement.
       seed: of that draw.
@@ -69,12 +71,12 @@ def curve(
             raise ValueError(
                 f"All sets must have the same outputs by the same {num_members} members."
             )
-    available = ensemble_scores.available(in_outputs)
     points = []
     for size in range(1, num_members + 1):
         subsets, is_all = subsets_of_size(num_members, size, max_subsets, seed)
-        for score in (name for name in SCORES if name in available):
-            for ood, found in subset_aurocs(in_outputs, ood_outputs, score, subsets).items():
+        for score in (name for name in SCORES if name in scores):
+            aurocs = subset_aurocs(in_outputs, ood_outputs, scores[score], subsets)
+            for ood, found in aurocs.items():
                 ends = float(found.mean()), float(found.min()), float(found.max())
                 points.append(Point(ood, score, size, *ends, len(subsets), is_all))
     sets = list(ood_outputs)
@@ -134,7 +136,10 @@ def subsets_of_size(
 
 
 def subset_aurocs(
-    in_outputs: Outputs, ood_outputs: Mapping[str, Outputs], score: str, subsets: np.ndarray
+    in_outputs: Outputs,
+    ood_outputs: Mapping[str, Outputs],
+    score: EnsembleScore,
+    subsets: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """AUROC of an ensemble score for each subset of the members.
 
@@ -149,11 +154,10 @@ def subset_aurocs(
     """
     # In-distribution scores are sorted once and serve all sets: this is most of the time saved.
     inside = [(len(row), np.sort(row[~np.isnan(row)])) for row in _of(in_outputs, score, subsets)]
-    sign = ensemble_scores.direction(score)
     return {
         name: np.array(
             [
-                _auroc(sorted_in, row, num_in, sign)
+                _auroc(sorted_in, row, num_in, score.direction)
                 for (num_in, sorted_in), row in zip(
                     inside, _of(outputs, score, subsets), strict=True
                 )
@@ -163,16 +167,14 @@ def subset_aurocs(
     }
 
 
-def _of(outputs: Outputs, score: str, subsets: np.ndarray) -> Iterator[np.ndarray]:
+def _of(outputs: Outputs, score: EnsembleScore, subsets: np.ndarray) -> Iterator[np.ndarray]:
     """The ensemble score of each subset, [num_inputs] each."""
-    needed = {name: outputs[name] for name in ensemble_scores.inputs(score)}
+    needed = {name: outputs[name] for name in score.inputs}
     num_inputs = next(iter(needed.values())).shape[1]
     step = max(1, _MAX_VALUES // (subsets.shape[1] * num_inputs))
     for start in range(0, len(subsets), step):
         chosen = subsets[start : start + step].T  # [size, num_chosen]
-        yield from ensemble_scores.combine_members(
-            score, {name: values[chosen] for name, values in needed.items()}
-        )
+        yield from combine_members(score, {name: values[chosen] for name, values in needed.items()})
 
 
 def _auroc(sorted_in: np.ndarray, ood: np.ndarray, num_in: int, direction: str) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from tfp_genens.paper import member_curve
+from tfp_genens.paper.ensemble_scores import EnsembleScore
 from tfp_genens.paper.member_curve import Outputs
 
 LEVEL = 0.95
@@ -124,7 +125,7 @@ def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
 def of_one_ensemble(
     in_outputs: Outputs,
     ood_outputs: Outputs,
-    score: str,
+    score: EnsembleScore,
     attacked_members: Collection[int] = (),
 ) -> Interval | None:
     """For an ensemble score's AUROC, from one ensemble: the jackknife over its members.

@@ -11,16 +11,18 @@ import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
-from tfp_genens.evaluation.rows import ranking_score
-from tfp_genens.paper import configurations, frame, member_curve
+from tfp_genens.paper import configurations, ensemble_scores, frame, member_curve
 from tfp_genens.paper.configurations import Configuration
 from tfp_genens.paper.documents import Document
+from tfp_genens.paper.ensemble_scores import EnsembleScore
 from tfp_genens.paper.member_curve import MAX_SUBSETS, Point
 from tfp_genens.paper.requirements import require_any_score
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4
 FIRST = "first"
+SHOWN = ("waic", "rate_mean", "critic_var")
+"""The first of these that there is stands in the table; all are in the records."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +43,15 @@ class MemberScores:
     ood_outputs: dict[str, dict[str, np.ndarray]]
     left_out: tuple[str, ...]
 
+    @property
+    def scores(self) -> dict[str, EnsembleScore]:
+        """What can be made of the members' outputs."""
+        specs = self.configuration.first.in_distribution.scores.member_scores
+        return ensemble_scores.available({name: specs[name] for name in self.in_outputs})
+
     def curve(self) -> tuple[Point, ...]:
         """See `member_curve.curve`."""
-        return member_curve.curve(self.in_outputs, self.ood_outputs)
+        return member_curve.curve(self.in_outputs, self.ood_outputs, self.scores)
 
 
 def member_scores(configuration: Configuration) -> MemberScores:
@@ -118,11 +126,10 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
 
 
 def _shown(joined: MemberScores, points: pd.DataFrame) -> dict[str, Any]:
-    """What the template says of one configuration: of the score that decides, or the first."""
+    """What the template says of one configuration: of one score."""
     first = joined.configuration.first
-    ranking = ranking_score(first.in_distribution.scores) or ""
     judged = list(points["score"])
-    score = ranking if ranking in judged else judged[0]
+    score = next((name for name in SHOWN if name in judged), judged[0])
     points = points[points["score"] == score]
 
     def labels(names: Iterable[str]) -> list[str]:
@@ -157,7 +164,9 @@ def _disjoint(joined: MemberScores, score: str, labels: list[str]) -> dict[str, 
     if num < 2:
         return None
     subsets = np.arange(num * ENSEMBLE_SIZE).reshape(num, ENSEMBLE_SIZE)
-    found = member_curve.subset_aurocs(joined.in_outputs, joined.ood_outputs, score, subsets)
+    found = member_curve.subset_aurocs(
+        joined.in_outputs, joined.ood_outputs, joined.scores[score], subsets
+    )
     aurocs = np.array([found[name] for name in joined.ood_outputs])
     columns: frame.Columns = [("OoD set", labels)]
     for subset, of_subset in zip(subsets, aurocs.T, strict=True):

@@ -17,7 +17,15 @@ import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import accuracy, metrics, results, rows, tables
-from tfp_genens.paper import configurations, frame, judged, labels, repetition, verdicts
+from tfp_genens.paper import (
+    configurations,
+    ensemble_scores,
+    frame,
+    judged,
+    labels,
+    repetition,
+    verdicts,
+)
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration, describe_members
 from tfp_genens.paper.documents import Document
@@ -213,7 +221,7 @@ def interval_over_ensembles(
       score: a member's or an ensemble's.
 
     Returns:
-      None where there are too few members.
+      None where there are too few members, or the score rests on more than their outputs.
     """
     pairs = [
         (evaluation, ood)
@@ -236,11 +244,14 @@ def interval_over_ensembles(
     over_ensembles = repetition.of_draws([_auroc(e, ood, score, None) for e, ood in alike])
     if over_ensembles is not None:
         return over_ensembles
+    combined = ensemble_scores.available(outputs).get(score)
+    if combined is None:
+        return None
     (entry,) = (e for e in first.document["sets"] if e["name"] == ood_dataset)
     return repetition.of_one_ensemble(
         {name: rows.member_values(first.in_distribution.scores, name) for name in outputs},
         {name: rows.member_values(first_ood.scores, name) for name in outputs},
-        score,
+        combined,
         entry["attacked_members"] or (),
     )
 
