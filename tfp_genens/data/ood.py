@@ -211,26 +211,17 @@ def _attack_set(
     """
 
     def build(context: OodContext) -> Source:
-        ensemble = context.ensemble
-        if ensemble is None:
-            raise ValueError(f"`context.ensemble` must be given for {name}; got None.")
-        if not row.suits(ensemble):
-            expected = f"a model that offers the gradient of {attacked_score or 'a score'}"
-            got = f"one that offers that of {ensemble.attacked_score or 'none'}"
-            raise UserError(f"{ARGUMENT}={name}", expected, got)
+        ensemble = _attackable(row, context)
         shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
         width = value_range[1] - value_range[0]
         gradients = gradient_at(gradient(ensemble), context.test, context.num_examples)
 
         def attack(values: np.ndarray, slope: adversarial.Gradient) -> np.ndarray:
+            clip_to = value_range if result_clipped else None
+            size = step_size * width
             try:
                 return adversarial.pgd(
-                    values,
-                    slope,
-                    eps * width,
-                    steps=steps,
-                    step_size=step_size * width,
-                    clip_to=value_range if result_clipped else None,
+                    values, slope, eps * width, steps=steps, step_size=size, clip_to=clip_to
                 )
             except FloatingPointError as e:
                 expected = "members whose gradients are finite and not zero everywhere"
@@ -253,6 +244,18 @@ def _attack_set(
     }
     row = OodSet(name, label, build, description, attacked_members, settings, attacked_score)
     return row
+
+
+def _attackable(row: OodSet, context: OodContext) -> Differentiable:
+    """The ensemble that a set attacks; raises UserError where it does not offer the gradient."""
+    ensemble = context.ensemble
+    if ensemble is None:
+        raise ValueError(f"`context.ensemble` must be given for {row.name}; got None.")
+    if not row.suits(ensemble):
+        expected = f"a model that offers the gradient of {row.attacked_score or 'a score'}"
+        got = f"one that offers that of {ensemble.attacked_score or 'none'}"
+        raise UserError(f"{ARGUMENT}={row.name}", expected, got)
+    return ensemble
 
 
 def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:

@@ -60,7 +60,29 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         config.num_examples,
     )
     scorer = _Scorer(config, ensemble, source, output_dir)
-    in_scored = scorer.in_distribution
+    result_rows, sets, missing = _judged_sets(config, ensemble, scorer, ood_names)
+    in_scores = scorer.in_distribution.scores
+    document = _document(config, ensemble, in_spec, in_scores, result_rows, sets, missing)
+    measured = accuracy.measure(
+        ensemble,
+        source,
+        batch_size=config.batch_size,
+        num_bootstrap=config.num_bootstrap,
+        seed=config.seed,
+    )
+    if measured is not None:
+        document["accuracy"] = measured
+    document["notes"] = notes(document)
+    write_results(output_dir, document)
+    _write_model_samples(ensemble, output_dir, config.seed)
+    _copy_training_metrics(config.run_dir, ensemble, output_dir)
+    return document
+
+
+def _judged_sets(
+    config: EvaluateConfig, ensemble: Ensemble, scorer: _Scorer, ood_names: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
+    """The "rows", "sets" and "missing" of results.json."""
     result_rows: list[dict[str, Any]] = []
     sets: list[dict[str, Any]] = []
     missing: list[dict[str, str]] = []
@@ -73,7 +95,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             print(f"{name}: not evaluated: {e}", file=sys.stderr)
             continue
         result_rows += rows.make_rows(
-            in_scored.scores,
+            scorer.in_distribution.scores,
             ood_scored.scores,
             ood_dataset=name,
             description=ood_set.description,
@@ -94,21 +116,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
                 "attack": dict(ood_set.attack),
             }
         )
-    document = _document(config, ensemble, in_spec, in_scored.scores, result_rows, sets, missing)
-    measured = accuracy.measure(
-        ensemble,
-        source,
-        batch_size=config.batch_size,
-        num_bootstrap=config.num_bootstrap,
-        seed=config.seed,
-    )
-    if measured is not None:
-        document["accuracy"] = measured
-    document["notes"] = notes(document)
-    write_results(output_dir, document)
-    _write_model_samples(ensemble, output_dir, config.seed)
-    _copy_training_metrics(config.run_dir, ensemble, output_dir)
-    return document
+    return result_rows, sets, missing
 
 
 def check_complete(document: Mapping[str, Any], output_dir: str | os.PathLike) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.evaluation import bootstrap, metrics, published
 from tfp_genens.scoring.columns import ScoreFile, member_column
 
@@ -57,67 +56,76 @@ def make_rows(
     everyone = tuple(range(in_scores.num_members))
     used = everyone if attacked_members is None else attacked_members
 
-    def row(
-        score: str,
-        spec: OutputSpec,
-        in_values: np.ndarray,
-        ood_values: np.ndarray,
-        members: tuple[int, ...],
-        auroc_members: list[float] | None,
-    ) -> dict[str, Any]:
-        """in_values: [num_columns, num_in]; the columns are members, or the one ensemble score."""
-        values = [
-            metrics.all_metrics(i, o, spec.direction)
-            for i, o in zip(in_values, ood_values, strict=True)
-        ]
-        mean = {name: 100.0 * float(np.mean([v[name] for v in values])) for name in metrics.METRICS}
-        intervals = bootstrap.bootstrap_intervals(
-            in_values,
-            ood_values,
-            spec.direction,
-            num_resamples=num_bootstrap,
-            seed=seed,
-            path=(ood_dataset,),
-        )
-        ends = {
-            f"{name}_{end}": 100.0 * value
-            for name, interval in intervals.items()
-            for end, value in zip(("low", "high"), interval, strict=True)
-        }
+    def row(score: str, members: tuple[int, ...], **more: Any) -> dict[str, Any]:
+        spec = {**in_scores.member_scores, **in_scores.ensemble_scores}[score]
+        in_values = _values(in_scores, score)[list(members)]
+        ood_values = _values(ood_scores, score)[list(members)]
         return {
             "ood_dataset": ood_dataset,
             "score": score,
-            "auroc": mean["auroc"],
-            "auroc_low": ends["auroc_low"],
-            "auroc_high": ends["auroc_high"],
-            "average_precision": mean["average_precision"],
-            "average_precision_low": ends["average_precision_low"],
-            "average_precision_high": ends["average_precision_high"],
-            "fpr_at_95_tpr": mean["fpr_at_95_tpr"],
-            "fpr_at_95_tpr_low": ends["fpr_at_95_tpr_low"],
-            "fpr_at_95_tpr_high": ends["fpr_at_95_tpr_high"],
+            **_measured(in_values, ood_values, spec.direction, num_bootstrap, seed, ood_dataset),
             "num_in": in_values.shape[1],
             "num_out": ood_values.shape[1],
             "num_nan": int(np.isnan(in_values).sum() + np.isnan(ood_values).sum()),
             "paper_auroc": published.value(train_dataset, ood_dataset, score, model),
-            "auroc_members": auroc_members,
-            "members_used": list(members),
+            **more,
             "direction": spec.direction,
             "unit": spec.unit,
             "description": description,
         }
 
-    rows = []
-    for score, spec in in_scores.member_scores.items():
-        in_members, ood_members = (member_values(s, score) for s in (in_scores, ood_scores))
-        auroc_members = [
-            100.0 * metrics.auroc(in_members[m], ood_members[m], spec.direction) for m in everyone
-        ]
-        chosen = list(used)
-        rows.append(row(score, spec, in_members[chosen], ood_members[chosen], used, auroc_members))
-    for score, spec in in_scores.ensemble_scores.items():
-        in_values, ood_values = (
-            s.frame[[score]].to_numpy(np.float64).T for s in (in_scores, ood_scores)
+    return [
+        row(
+            score,
+            tuple(used),
+            auroc_members=_aurocs(in_scores, ood_scores, score),
+            members_used=list(used),
         )
-        rows.append(row(score, spec, in_values, ood_values, everyone, None))
-    return rows
+        for score in in_scores.member_scores
+    ] + [
+        row(score, (0,), auroc_members=None, members_used=list(everyone))
+        for score in in_scores.ensemble_scores
+    ]
+
+
+def _aurocs(in_scores: ScoreFile, ood_scores: ScoreFile, score: str) -> list[float]:
+    """Percent, one a member."""
+    pairs = zip(_values(in_scores, score), _values(ood_scores, score), strict=True)
+    direction = in_scores.member_scores[score].direction
+    return [
+        100.0 * metrics.auroc(in_values, ood_values, direction) for in_values, ood_values in pairs
+    ]
+
+
+def _values(scores: ScoreFile, score: str) -> np.ndarray:
+    """float64 [num_members, num_inputs]; of an ensemble score [1, num_inputs]."""
+    if score in scores.member_scores:
+        return member_values(scores, score)
+    return scores.frame[[score]].to_numpy(np.float64).T
+
+
+def _measured(
+    in_values: np.ndarray,
+    ood_values: np.ndarray,
+    direction: str,
+    num_bootstrap: int,
+    seed: int,
+    ood_dataset: str,
+) -> dict[str, float]:
+    """Metrics in percent, the mean over the leading axis, each with its interval's ends."""
+    pairs = zip(in_values, ood_values, strict=True)
+    of_each = [metrics.all_metrics(i, o, direction) for i, o in pairs]
+    intervals = bootstrap.bootstrap_intervals(
+        in_values,
+        ood_values,
+        direction,
+        num_resamples=num_bootstrap,
+        seed=seed,
+        path=(ood_dataset,),
+    )
+    found = {}
+    for name in metrics.METRICS:
+        low, high = intervals[name]
+        found[name] = 100.0 * float(np.mean([values[name] for values in of_each]))
+        found |= {f"{name}_low": 100.0 * low, f"{name}_high": 100.0 * high}
+    return found
