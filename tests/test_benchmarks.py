@@ -53,9 +53,9 @@ def test_the_bare_passes_are_what_the_scorer_runs(benchmark, trained_run):
 
     ensemble = Ensemble.load(trained_run)
     source = take(open_source("digits:test", ensemble.input_spec), 15)
-    passes = list(benchmark.bare_scores(ensemble, source, 10)())
+    passes = list(benchmark.bare_scores(trained_run, ensemble, source, 10)())
     assert len(passes) == ensemble.num_members * 2  # batches of 10 and 5
-    by_member = [np.concatenate(passes[:2]), np.concatenate(passes[2:])]
+    by_member = np.transpose([np.concatenate(passes[:2]), np.concatenate(passes[2:])])
     values = np.concatenate([batch.values for batch in source.batches(10)])
     np.testing.assert_allclose(by_member, ensemble.score(values)["log_prob"], rtol=1e-5)
 

@@ -43,16 +43,19 @@ def test_the_manifest_says_that_it_was_fitted(knn_run):
         "dtype": "float32",
         "unit": "distance",
         "direction": "lower_is_normal",
+        "label": "Nearest neighbours",
+        "main": True,
     }
-    # The scores of held-out inputs, for p-values.
-    assert manifest["calibration"]["num_examples"] == manifest["num_validation"]
+    num_held_out = manifest["held_out"]["num_examples"]
+    assert sum(num_held_out.values()) == manifest["num_validation"]
+    assert manifest["calibration"]["num_examples"] == num_held_out["calibrate"]
 
 
 def test_p_values_are_made_of_the_score(knn_run):
     ensemble = Ensemble.load(knn_run["run_dir"])
     _, images = read_all(open_source("digits:test", ensemble.input_spec))
     noise = np.random.default_rng(0).integers(0, 256, images.shape)
-    distances = ensemble.score(images)["knn_distance"][0]
+    distances = ensemble.score(images)["knn_distance"][:, 0]
     np.testing.assert_allclose(ensemble.score_samples(images), -distances)
     assert ensemble.p_value(noise).max() < 0.05
     assert np.median(ensemble.p_value(images)) > 0.2
@@ -124,7 +127,7 @@ def test_forests_differ_and_make_an_ensemble(tmp_path):
     _, images = read_all(open_source("digits:test", ensemble.input_spec))
     scores = ensemble.score(images[:50])["isolation_forest"]
     assert np.all((scores > 0) & (scores < 1))
-    assert len(np.unique(scores, axis=0)) == 5
+    assert len(np.unique(scores, axis=1).T) == 5
 
 
 def test_members_that_cannot_differ_are_refused(tmp_path):

@@ -153,11 +153,14 @@ def test_p_values_are_calibrated_on_normal_rows_alone(tmp_path):
         "validation_fraction": 0.3,
     }
     assert train(flags) == 0
-    calibrated = np.load(tmp_path / "run/member_0/validation_scores.npz")["example_id"]
-    rows = [int(name.removeprefix("row ")) for name in calibrated]
+    with np.load(tmp_path / "run/member_0/held_out.npz") as held_out:
+        rows = np.array([int(name.removeprefix("row ")) for name in held_out["example_id"]])
+        calibrates = held_out["part"] == "calibrate"
     assert (labels[rows] == 0).all()
-    held_out = load_training_data(flags["dataset"], validation_fraction=0.3, seed=0)
-    assert 0 < len(rows) == (held_out.validation_labels == 0).sum() < 180
+    data = load_training_data(flags["dataset"], validation_fraction=0.3, seed=0)
+    num_normal = (data.validation_labels[len(data.tuning) :] == 0).sum()
+    assert 0 < len(rows) == num_normal < 180
+    assert 0 < calibrates.sum() < len(rows)
 
 
 def test_data_that_do_not_suit_are_refused():

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfp_genens.artifact import export, manifest
 from tfp_genens.artifact.member import Member
-from tfp_genens.artifact.spec import InputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.config import RunConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
@@ -28,7 +28,7 @@ from tfp_genens.models.glow import (
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.likelihood_checks import PROBES, check_likelihood, warnings_of
 from tfp_genens.paper import numbers as paper
-from tfp_genens.scoring.scores import combine
+from tfp_genens.scoring.scores import available_scores, combine
 from tfp_genens.train import train
 
 SEED = np.array([3, 4], np.int32)
@@ -318,7 +318,9 @@ class TestFrozen:
 
     def test_variance_over_members_of_the_lowest_scores_is_finite(self):
         low = float(np.finfo(np.float32).min)
-        scores = combine({"log_prob": np.array([[low, low], [-1e4, low]])})
+        outputs = {"log_prob": np.array([[low, low], [-1e4, low]])}
+        specs = {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)}
+        scores = combine(outputs, available_scores(specs))
         assert all(np.isfinite(values).all() for values in scores.values())
         assert scores["waic"][0] < scores["waic"][1] < 0
 
@@ -328,9 +330,9 @@ class TestGate:
         found = trained[0].checks(member, data, SEED)
         json.dumps(found, allow_nan=False)
         assert found["actnorms_initialized"]
-        assert found["num_examples"] == 20
+        assert found["num_examples"] == len(data.tuning) == 5
         assert found["bits_per_dim"] < found["untrained_bits_per_dim"] - 0.3
-        expected = member.score(data.validation, SEED)["bits_per_dim"].mean()
+        expected = member.score(data.tuning, SEED)["bits_per_dim"].mean()
         assert found["bits_per_dim"] == pytest.approx(expected, rel=1e-5)
         assert 0 <= found["inversion_error"] < 1e-3
         assert set(found["probes"]) == set(PROBES)

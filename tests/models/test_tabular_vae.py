@@ -475,6 +475,7 @@ def test_a_table_end_to_end(tmp_path):
         "latent_size": 2,
         "prior": "mixture",
         "learning_rate": 0.01,
+        "validation_fraction": 0.2,
     }
     assert train(flags) == 0
     ensemble = Ensemble.load(run_dir)
@@ -482,7 +483,7 @@ def test_a_table_end_to_end(tmp_path):
     strange = table(30)
     strange[:, 0] = 5000.0
     scores = ensemble.score(np.concatenate([table(30), strange]))["log_prob"]
-    assert (scores[:, :30].min(axis=1) > scores[:, 30:].max(axis=1)).all()
+    assert (scores[:30].min(axis=0) > scores[30:].max(axis=0)).all()
     np.savetxt(tmp_path / "new.csv", strange, delimiter=",", header=header, comments="")
     output = tmp_path / "scores.parquet"
     score({"run_dir": str(run_dir), "input": f"csv:{tmp_path / 'new.csv'}", "output": str(output)})
