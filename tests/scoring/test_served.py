@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tfp_genens.artifact.member import scoring_seed
 from tfp_genens.data import open_source
@@ -72,3 +74,78 @@ def test_same_scores_without_our_code_for_any_batch_size(trained_run, tmp_path):
             np.testing.assert_allclose(served[name], values, rtol=2e-5, atol=2e-5)
         np.testing.assert_allclose(served["from_uint8"], expected["log_prob"], rtol=2e-5)
         np.testing.assert_allclose(served["rate_alone"], expected["rate"], rtol=2e-5, atol=2e-5)
+
+
+ROW_FORMAT = """
+import json
+import sys
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+for request in map(json.loads, sys.stdin):
+    signature = model.signatures[request.get("signature_name", "serving_default")]
+    specs = signature.structured_input_signature[1]
+    rows = request["instances"]
+    if not isinstance(rows[0], dict):  # the only argument
+        (name,) = specs
+        rows = [{name: row} for row in rows]
+    arguments = {
+        name: tf.constant([row[name] for row in rows], spec.dtype) for name, spec in specs.items()
+    }
+    found = signature(**arguments)
+    # As TensorFlow Serving does: rows of the answer need the batch's dimension in every output.
+    assert {len(values) for values in found.values()} == {len(rows)}
+    rows_of = {name: values.numpy().tolist() for name, values in found.items()}
+    predictions = [dict(zip(rows_of, row, strict=True)) for row in zip(*rows_of.values())]
+    print(json.dumps({"predictions": predictions}))
+print([name for name in ("tfp_genens", "tensorflow_probability") if name in sys.modules])
+"""
+
+
+def test_requests_by_rows(trained_run):
+    """As TensorFlow Serving's REST interface takes them, for batches of 1, 7 and 100."""
+    ensemble = Ensemble.load(trained_run)
+    images = next(open_source("digits:test", ensemble.input_spec).batches(100)).values
+    expected = ensemble.score(images)
+    alphas = np.linspace(0.001, 1.0, 100)
+    requests = []
+    for num in (1, 7, 100):
+        rows = images[:num].tolist()
+        requests.append({"instances": rows})
+        requests.append({"instances": [{"inputs": row} for row in rows]})
+        with_alpha = [{"inputs": r, "alpha": a} for r, a in zip(rows, alphas, strict=False)]
+        requests.append({"signature_name": "with_alpha", "instances": with_alpha})
+    answers = subprocess.run(
+        [sys.executable, "-c", ROW_FORMAT, str(trained_run / "ensemble/1")],
+        input="\n".join(map(json.dumps, requests)),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert answers.pop() == "[]", "nothing beside TensorFlow is needed"
+    for request, answer in zip(requests, answers, strict=True):
+        predictions = json.loads(answer)["predictions"]
+        assert len(predictions) == len(request["instances"])
+        assert set(predictions[0]) == set(expected)
+        for name in set(expected) - {"is_outlier"}:
+            found = [row[name] for row in predictions]
+            np.testing.assert_allclose(found, expected[name][: len(found)], rtol=2e-5, atol=2e-5)
+        limits = alphas if "signature_name" in request else np.full(100, 0.05)
+        flagged = [row["p_value"] <= limit for row, limit in zip(predictions, limits, strict=False)]
+        assert [row["is_outlier"] for row in predictions] == flagged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num", [1, 7, 100])
+def test_saved_model_cli(trained_run, tmp_path, num):
+    ensemble = Ensemble.load(trained_run)
+    images = next(open_source("digits:test", ensemble.input_spec).batches(num)).values
+    np.save(tmp_path / "images.npy", images.astype(np.float32))
+    command = f"run --tag_set serve --signature_def serving_default --outdir {tmp_path}/found"
+    where = ["--dir", str(trained_run / "ensemble/1"), "--inputs", f"inputs={tmp_path}/images.npy"]
+    cli = Path(sys.executable).with_name("saved_model_cli")
+    subprocess.run([cli, *command.split(), *where], check=True, capture_output=True)
+    for name, values in ensemble.score(images).items():
+        found = np.load(tmp_path / f"found/{name}.npy")
+        np.testing.assert_allclose(found, values, rtol=2e-5, atol=2e-5)
