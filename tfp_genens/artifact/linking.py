@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -27,6 +28,7 @@ class LinkedMember(tf.Module):
       weights: its variables.
       captured: signature -> what its function captures, in order: variables and constants.
       template: whose functions it runs.
+      seed: of its scoring noise, int32 [2].
     """
 
     def __init__(
@@ -34,18 +36,25 @@ class LinkedMember(tf.Module):
         weights: Sequence[tf.Variable],
         captured: Mapping[str, Sequence[tf.Variable | tf.Tensor]],
         template: _Template,
+        seed: np.ndarray,
     ):
         super().__init__()
         self.weights = list(weights)
+        self._seed = seed
         self._captured = lambda signature: captured[signature]  # hidden from tf.Module's tracking
         self._template = lambda: template
 
     def call(self, signature: str, **arguments: tf.Tensor) -> Tensors:
-        """Runs a signature of the member's; to be called inside a tf.function."""
+        """Runs a signature of the member's; to be called inside a tf.function.
+
+        Where it takes a seed and `arguments` has none, the seed is a constant of that graph.
+        """
         handles = [
             source.handle if isinstance(source, tf.Variable) else source
             for source in self._captured(signature)
         ]
+        if "seed" in self._template().arguments(signature):
+            arguments.setdefault("seed", tf.constant(self._seed))
         return self._template().function(signature)(handles, arguments)
 
 
@@ -55,6 +64,9 @@ class _Template:
     def __init__(self, directory: Path):
         self._model = tf.saved_model.load(str(directory))
         self._functions: dict[str, Function] = {}
+
+    def arguments(self, signature: str) -> Mapping[str, tf.TensorSpec]:
+        return self._model.signatures[signature].structured_input_signature[1]
 
     def function(self, signature: str) -> Function:
         """(captured, arguments) -> outputs; traced once for all members that call it."""
@@ -88,17 +100,20 @@ def _imported(concrete: Any) -> Function:
     return run
 
 
-def link(directories: Sequence[Path], signatures: Sequence[str]) -> list[LinkedMember]:
+def link(
+    directories: Sequence[Path], signatures: Sequence[str], seeds: Sequence[np.ndarray]
+) -> list[LinkedMember]:
     """Members out of their SavedModels, with one graph for all that are built alike.
 
     Args:
       directories: of SavedModels that `artifact.export` wrote.
       signatures: those that will be called.
+      seeds: of the members' scoring noise.
     """
     templates: dict[str, _Template] = {}
     constants: dict[bytes, tf.Tensor] = {}
     members = []
-    for directory in directories:
+    for directory, seed in zip(directories, seeds, strict=True):
         graph = _read_graph(directory)
         key = structure(graph, signatures)
         if key not in templates:
@@ -111,7 +126,7 @@ def link(directories: Sequence[Path], signatures: Sequence[str]) -> list[LinkedM
             ]
             for name in signatures
         }
-        members.append(LinkedMember(weights, captured, templates[key]))
+        members.append(LinkedMember(weights, captured, templates[key], seed))
     return members
 
 

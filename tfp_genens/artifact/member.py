@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,18 @@ from tfp_genens.errors import UserError
 from tfp_genens.seeds import derive_seed
 
 DEFAULT = "serving_default"
+_DTYPES = {"inputs": np.float32, "seed": np.int32, "num": np.int32, "member": np.int32}
 
 
 def scoring_seed(run_seed: int, member: int) -> np.ndarray:
     """The seed of a member's scoring noise, int32 [2]: members get different ones."""
     return derive_seed(run_seed, "score", member)
+
+
+def call(model: Any, signature: str, arguments: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Calls a signature of a loaded SavedModel with NumPy arrays, or what becomes one."""
+    tensors = {n: tf.constant(np.asarray(x, _DTYPES[n])) for n, x in arguments.items()}
+    return {name: x.numpy() for name, x in model.signatures[signature](**tensors).items()}
 
 
 class Member:
@@ -46,17 +53,6 @@ class Member:
         # The loaded object must be kept: its signatures hold its variables weakly.
         self._model = tf.saved_model.load(str(directory / SAVED_MODEL))
 
-    def signature_for(self, outputs: Sequence[str]) -> str:
-        """The signature that computes these scores and the fewest others."""
-        covering = [
-            name
-            for name, fields in self._signatures.items()
-            if set(outputs) <= set(fields["outputs"])
-        ]
-        if not covering:
-            raise UserError("--outputs", "some of " + ", ".join(self.outputs), ", ".join(outputs))
-        return min(covering, key=lambda name: len(self._signatures[name]["outputs"]))
-
     def call(self, signature: str, **arguments: Any) -> dict[str, np.ndarray]:
         """Calls a signature with those of `arguments` that it takes.
 
@@ -69,27 +65,18 @@ class Member:
                 f"a model with a signature {signature!r}",
                 "only " + ", ".join(self.functions),
             )
-        dtypes = {"inputs": np.float32, "seed": np.int32, "num": np.int32}
-        taken = {
-            name: tf.constant(np.asarray(arguments[name], dtypes[name]))
-            for name in self._signatures[signature]["arguments"]
-        }
-        result = self._model.signatures[signature](**taken)
-        return {name: tensor.numpy() for name, tensor in result.items()}
+        taken = {name: arguments[name] for name in self._signatures[signature]["arguments"]}
+        return call(self._model, signature, taken)
 
-    def score(
-        self, values: np.ndarray, seed: np.ndarray, outputs: Sequence[str] | None = None
-    ) -> dict[str, np.ndarray]:
+    def score(self, values: np.ndarray, seed: np.ndarray) -> dict[str, np.ndarray]:
         """Scores of raw inputs.
 
         Args:
           values: [batch, *event_shape], on the scale people have their data in.
           seed: int32 [2].
-          outputs: which scores; all where None.
 
         Returns:
           score name -> float64 [batch].
         """
-        names = list(self.outputs if outputs is None else outputs)
-        result = self.call(self.signature_for(names), inputs=values, seed=seed)
-        return {name: result[name].astype(np.float64) for name in names}
+        result = self.call(DEFAULT, inputs=values, seed=seed)
+        return {name: result[name].astype(np.float64) for name in self.outputs}

@@ -5,10 +5,10 @@ It is a SavedModel of its own, so that scoring need not load it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.linking import LinkedMember
@@ -25,7 +25,6 @@ class Analysis(tf.Module):
 
     Args:
       members: linked members.
-      seeds: of their scoring noise.
       manifest: of one of them.
       scores: signature -> the ensemble scores made of its outputs.
 
@@ -37,13 +36,11 @@ class Analysis(tf.Module):
     def __init__(
         self,
         members: Sequence[LinkedMember],
-        seeds: Sequence[np.ndarray],
         manifest: Mapping[str, Any],
         scores: Mapping[str, Mapping[str, EnsembleScore]],
     ):
         super().__init__()
         self.members = list(members)
-        self._seeds = list(seeds)
         self._signatures: Mapping[str, Any] = manifest["signatures"]
         self.functions: dict[str, Any] = {}
         self.described: dict[str, Any] = {}
@@ -62,19 +59,14 @@ class Analysis(tf.Module):
                 self._add_gradient_of(score, gradients)
 
     def _add_of_member(self, name: str, entry: Mapping[str, Any]) -> None:
-        own_seed = name != SAMPLE and "seed" in entry["arguments"]
-
         def run(member: tf.Tensor, **arguments: tf.Tensor) -> dict[str, tf.Tensor]:
-            def branch(k: int) -> Any:
-                seed = {"seed": tf.constant(self._seeds[k])} if own_seed else {}
-                return lambda: self.members[k].call(name, **arguments, **seed)
-
-            return tf.switch_case(member, [branch(k) for k in range(len(self.members))])
+            branches = [functools.partial(one.call, name, **arguments) for one in self.members]
+            return tf.switch_case(member, branches)
 
         specs = {
             argument: tf.TensorSpec(spec["shape"], spec["dtype"], argument)
             for argument, spec in entry["arguments"].items()
-            if not (own_seed and argument == "seed")
+            if argument != "seed" or name == SAMPLE
         }
         self.functions[name] = tf.function(run, autograph=False).get_concrete_function(
             member=tf.TensorSpec([], tf.int32, "member"), **specs
@@ -87,7 +79,7 @@ class Analysis(tf.Module):
         def run(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             values, slopes = {}, {}
             for output in score.inputs:
-                found = [self._call(k, gradients[output], inputs) for k in range(len(self.members))]
+                found = [member.call(gradients[output], inputs=inputs) for member in self.members]
                 values[output] = tf.cast(tf.stack([f[output] for f in found]), tf.float64)
                 slopes[output] = tf.cast(tf.stack([f[GRADIENT] for f in found]), tf.float64)
             with tf.GradientTape() as tape:
@@ -106,8 +98,3 @@ class Analysis(tf.Module):
             inputs=tf.TensorSpec(spec["shape"], spec["dtype"], "inputs")
         )
         self.described[name] = {"gradient_of": score.name}
-
-    def _call(self, k: int, signature: str, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        arguments = self._signatures[signature]["arguments"]
-        seed = {"seed": tf.constant(self._seeds[k])} if "seed" in arguments else {}
-        return self.members[k].call(signature, inputs=inputs, **seed)

@@ -19,7 +19,7 @@ from tfp_genens.artifact.manifest import (
     is_finished,
     verify,
 )
-from tfp_genens.artifact.member import DEFAULT
+from tfp_genens.artifact.member import DEFAULT, call
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.files import read_json, require_keys, sha256_of_tree
@@ -142,12 +142,8 @@ class Ensemble:
           float64: member outputs [batch, num_members], ensemble scores and, where calibrated,
           "p_value" [batch]; "is_outlier" bool [batch] at the default alpha.
         """
-        signature = self._scoring.signatures[self.signature_for(outputs)]
-        found = signature(inputs=tf.constant(np.asarray(values, np.float32)))
-        return {
-            name: x.numpy() if x.dtype == tf.bool else x.numpy().astype(np.float64)
-            for name, x in found.items()
-        }
+        found = call(self._scoring, self.signature_for(outputs), {"inputs": values})
+        return {n: x if x.dtype == bool else x.astype(np.float64) for n, x in found.items()}
 
     @property
     def attacked_score(self) -> str | None:
@@ -195,12 +191,7 @@ class Ensemble:
         if function not in self.functions:
             got = "only " + (", ".join(self.functions) or "scores")
             raise UserError(str(self.directory), f"an ensemble that can {function}", got)
-        dtypes = {"inputs": np.float32, "seed": np.int32, "num": np.int32, "member": np.int32}
-        tensors = {
-            name: tf.constant(np.asarray(value, dtypes[name])) for name, value in arguments.items()
-        }
-        found = self._analysis.signatures[function](**tensors)
-        return {name: tensor.numpy() for name, tensor in found.items()}
+        return call(self._analysis, function, arguments)
 
     def score_samples(self, values: np.ndarray) -> np.ndarray:
         """The deciding ensemble score, higher = more normal, float64 [batch]."""

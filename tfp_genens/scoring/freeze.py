@@ -99,7 +99,7 @@ def freeze_ensemble(
     make_directory(run_dir, "--run_dir")
     directory = directory or ensemble_dir(run_dir)
     ensemble = _Members(directories, manifests)
-    analysing = analysis.Analysis(ensemble.linked, ensemble.seeds, manifests[0], ensemble.scores)
+    analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores)
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
         partial = directory.with_name(f".{directory.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -148,9 +148,10 @@ class _Members(tf.Module):
         self._input_spec = InputSpec.from_json(first["input"])
         self._decides: Sequence[str] = first["decides"]
         self._directories = directories
-        self.seeds = [scoring_seed(first["seed"], manifest["member"]) for manifest in manifests]
         self.linked = linking.link(
-            [path / SAVED_MODEL for path in directories], list(self._described)
+            [path / SAVED_MODEL for path in directories],
+            list(self._described),
+            [scoring_seed(first["seed"], manifest["member"]) for manifest in manifests],
         )
         self._has_held_out = all(manifest.get("held_out") for manifest in manifests)
         self.scores = {
@@ -221,15 +222,7 @@ class _Members(tf.Module):
         """Members' scores [batch, num_members]; the ensemble's, p_value and is_outlier [batch]."""
         # A wrong shape must be an error here: further in it may abort the process.
         inputs = tf.ensure_shape(inputs, [None, *self._input_spec.shape])
-        arguments = self._described[signature]["arguments"]
-        found = [
-            member.call(
-                signature,
-                inputs=inputs,
-                **({"seed": tf.constant(seed)} if "seed" in arguments else {}),
-            )
-            for member, seed in zip(self.linked, self.seeds, strict=True)
-        ]
+        found = [member.call(signature, inputs=inputs) for member in self.linked]
         names = self.member_outputs()[signature]
         by_output = {name: [outputs[name] for outputs in found] for name in names}
         stacked = {name: tf.stack(values) for name, values in by_output.items()}
