@@ -7,6 +7,8 @@ current. mkdocs also reads this file, as a hook that gives the site the figures 
 from __future__ import annotations
 
 import argparse
+import collections
+import csv
 import json
 import re
 import sys
@@ -20,6 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 PAGES = ROOT / "docs/results"
 README = ROOT / "README.md"
+JUDGED = {
+    "table2_vae": "Table 2, VAEs",
+    "table2_wgan": "Table 2, WGANs",
+    "table2_glow": "Table 2, GLOW",
+    "table2_baselines": "Table 2, ODIN and VIB",
+    "table3": "Table 3",
+}
+"""File of results/ -> the table of the paper that it is judged by."""
 START, END = "<!-- results: start -->\n", "<!-- results: end -->"
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(ROOT / "docs/templates"),
@@ -38,13 +48,34 @@ def first_table(text: str) -> str:
     return match[0]
 
 
+def digits() -> str:
+    """The first table of the digits, and under it the lowest number of each column."""
+    table = first_table((RESULTS / "digits/table.md").read_text(encoding="utf-8"))
+    head, _, *rows = [line.split("|")[1:-1] for line in table.splitlines()]
+    columns = list(zip(*rows, strict=True))[1:]
+    lowest = [min(float(cell.split()[0]) for cell in column) for column in columns]
+    cells = [f"{value:.1f} ".rjust(len(h)) for value, h in zip(lowest, head[1:], strict=True)]
+    return f"{table}|{' Lowest'.ljust(len(head[0]))}|{'|'.join(cells)}|\n"
+
+
+def judged() -> list[dict[str, Any]]:
+    """Of each table of the paper: its label and page, its verdicts, what is not reproduced."""
+    found = []
+    for name, label in JUDGED.items():
+        with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("positive", "fraud") == "fraud"]
+        verdicts = collections.Counter(row["verdict"] for row in rows if row["verdict"])
+        failed = [row for row in rows if row["verdict"] == "not reproduced"]
+        found.append({"label": label, "name": name, "verdicts": verdicts, "failed": failed})
+    return found
+
+
 def readme() -> str:
     """README.md with the table of the digits between its markers."""
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(START)
     _, after = rest.split(END)
-    table = first_table((RESULTS / "digits/table.md").read_text(encoding="utf-8"))
-    return f"{before}{START}\n{table}\n{END}{after}"
+    return f"{before}{START}\n{digits()}\n{END}{after}"
 
 
 def figures_without_page() -> dict[Path, list[Path]]:
@@ -88,8 +119,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     template = TEMPLATES.get_template("benchmarks.md.j2")
     yield PAGES / "benchmarks.md", template.render(benchmarks())
     template = TEMPLATES.get_template("results.md.j2")
-    table = first_table((RESULTS / "digits/table.md").read_text(encoding="utf-8"))
-    yield PAGES / "index.md", template.render(digits=table)
+    yield PAGES / "index.md", template.render(digits=digits(), judged=judged())
 
 
 def out_of_date() -> list[Path]:

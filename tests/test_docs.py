@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import importlib
+import json
 import os
 import re
 import shlex
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tfp_genens import cli, train
@@ -61,7 +63,9 @@ RUN_ALL = """#!/usr/bin/env bash
 if [ "${{1:-}}" = test ]; then exec {python} -m pytest --version; fi
 cd {root} && RUNS_DIR={runs} exec {python} -m workflow --dry_run "$@"
 """
-FIRST_TRAIN = {"docs/serving.md": "docs/images.md"}
+WIDTH = 84
+"""Characters."""
+FIRST_TRAIN = {"docs/serving.md": "docs/images.md", "docs/upgrading.md": "docs/images.md"}
 """Page -> the page whose first block it presupposes."""
 NOT_RUN = {
     "benchmarks, many minutes": 3,
@@ -83,7 +87,7 @@ class Block:
 
     def commands(self) -> list[str]:
         """A bash block's commands, each in one line and without comments."""
-        joined = self.text.replace("\\\n", " ")
+        joined = self.text.replace("\\\n", "")
         parts = [re.sub(r"(^|\s)#.*", "", line) for line in joined.splitlines()]
         commands = [c.strip() for line in parts for c in re.split(r"\s&&?(?:\s|$)", line)]
         return [command for command in commands if command]
@@ -253,3 +257,39 @@ def test_results_pages_and_the_table_of_readme_are_current():
 
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_no_line_of_code_is_wider_than_the_column_of_the_site():
+    lines = [(block.page, line) for block in BLOCKS for line in block.text.splitlines()]
+    assert [at for at in lines if len(at[1]) > WIDTH and "results/table" not in at[0]] == []
+
+
+def row_format(request, signature):
+    """A request's instances as TensorFlow Serving hands them to a signature."""
+    _, arguments = signature.structured_input_signature
+    instances = [
+        instance if isinstance(instance, dict) else dict.fromkeys(arguments, instance)
+        for instance in request["instances"]
+    ]
+    return {
+        name: tf.constant([instance[name] for instance in instances], spec.dtype)
+        for name, spec in arguments.items()
+    }
+
+
+@pytest.mark.slow
+def test_requests_shown_are_answered_as_tensorflow_serving_would(sandbox):
+    train_knn = next(block for block in blocks_of(ROOT / "README.md") if "knn" in block.text)
+    run_block(train_knn, sandbox)
+    model = tf.saved_model.load(str(sandbox / "runs/payments/ensemble/1"))
+    text = (ROOT / "docs/serving.md").read_text()
+    answers = []
+    for found in re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        request = json.loads(found)
+        signature = model.signatures[request.get("signature_name", "serving_default")]
+        answers.append(signature(**row_format(request, signature)))
+    assert len(answers) == 3
+    for answer in answers:
+        assert {len(values) for values in answer.values()} == {2}
+        np.testing.assert_array_equal(answer["p_value"], answers[0]["p_value"])
+    np.testing.assert_array_equal(answers[2]["is_outlier"], answers[2]["p_value"].numpy() <= 0.01)

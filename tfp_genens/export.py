@@ -12,6 +12,7 @@ from typing import Any
 
 from tfp_genens import cli
 from tfp_genens.config import ExportConfig, member_numbers
+from tfp_genens.runtime import configure_tensorflow
 
 
 def export(values: Mapping[str, Any]) -> int:
@@ -19,10 +20,9 @@ def export(values: Mapping[str, Any]) -> int:
     config = ExportConfig.from_values(values)
     members = member_numbers(config.members)
     # Slow to import: bad flags are reported first.
-    from tfp_genens.runtime import configure_tensorflow
+    configure_tensorflow()
     from tfp_genens.scoring import freeze
 
-    configure_tensorflow()
     numbers = range(freeze.num_members(config.run_dir)) if members is None else members
     _renew(config, numbers)
     directory = freeze.freeze_ensemble(config.run_dir, members)
