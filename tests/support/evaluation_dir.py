@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.paper import numbers as paper
-from tfp_genens.scoring.columns import member_column, read_scores, score_schema
+from tfp_genens.scoring.columns import member_column, read_scores
 from tfp_genens.scoring.scores import available_scores, combine
+from tfp_genens.scoring.stream import table_schema
 
 OUTPUTS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x)", main=True),
@@ -26,16 +29,18 @@ NUM_MEMBERS = 2
 def write_scores(path, log_prob, with_p_values):
     """log_prob: [NUM_MEMBERS, num_inputs]; rate and distortion follow from it."""
     scores = {"log_prob": log_prob, "rate": -0.1 * log_prob, "distortion": 3 - 0.9 * log_prob}
-    schema = score_schema(
-        OUTPUTS,
-        {name: score.spec for name, score in SCORES.items()},
-        range(NUM_MEMBERS),
-        inputs_of={name: score.inputs for name, score in SCORES.items()},
+    ensemble: Any = SimpleNamespace(
+        outputs=OUTPUTS,
+        ensemble_scores={name: score.spec for name, score in SCORES.items()},
+        members=range(NUM_MEMBERS),
+        num_members=NUM_MEMBERS,
+        inputs_of=lambda name: SCORES[name].inputs,
         model="vae",
         train_dataset="mnist",
-        source="a source",
-        decision_score="waic" if with_p_values else None,
+        decision_score=lambda outputs: "waic" if with_p_values else None,
     )
+    source: Any = SimpleNamespace(name="a source")
+    schema = table_schema(ensemble, source, list(OUTPUTS))
     columns = {"example_id": [str(i) for i in range(log_prob.shape[1])]}
     for name, values in scores.items():
         columns |= {member_column(name, m): v for m, v in enumerate(values)}

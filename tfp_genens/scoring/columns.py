@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,52 +24,6 @@ IS_OUTLIER = "is_outlier"
 
 def member_column(output: str, member: int) -> str:
     return f"{output}_member_{member}"
-
-
-def score_schema(
-    outputs: Mapping[str, OutputSpec],
-    ensemble_scores: Mapping[str, OutputSpec],
-    members: Sequence[int],
-    *,
-    inputs_of: Mapping[str, Sequence[str]],
-    model: str,
-    train_dataset: str,
-    source: str,
-    decision_score: str | None,
-) -> pa.Schema:
-    """The columns of a score table: example_id, members' scores, ensemble scores, the verdict.
-
-    Args:
-      outputs: the members' scores.
-      ensemble_scores: the ensemble's.
-      members: the members' numbers.
-      inputs_of: ensemble score -> the member outputs it is made of.
-      model: the family.
-      train_dataset: what the members were trained on.
-      source: the SPEC of the inputs.
-      decision_score: the ensemble score behind p_value; None for no p_value.
-    """
-    fields = [pa.field(EXAMPLE_ID, pa.string())]
-    for output in outputs:
-        fields += [pa.field(member_column(output, i), pa.float64()) for i in members]
-    fields += [pa.field(name, pa.float64()) for name in ensemble_scores]
-    if decision_score is not None:
-        fields += [pa.field(P_VALUE, pa.float64()), pa.field(IS_OUTLIER, pa.bool_())]
-    about = {
-        "schema_version": SCHEMA_VERSION,
-        "model": model,
-        "num_members": len(members),
-        "members": list(members),
-        "train_dataset": train_dataset,
-        "source": source,
-        "decision_score": decision_score,
-        "member_scores": {name: spec.to_json() for name, spec in outputs.items()},
-        "ensemble_scores": {
-            name: spec.to_json() | {"inputs": list(inputs_of[name])}
-            for name, spec in ensemble_scores.items()
-        },
-    }
-    return pa.schema(fields, metadata={METADATA_KEY: json.dumps(about).encode()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 
@@ -13,9 +14,10 @@ from tfp_genens.scoring.calibration import DEFAULT_ALPHA
 from tfp_genens.scoring.columns import (
     EXAMPLE_ID,
     IS_OUTLIER,
+    METADATA_KEY,
     P_VALUE,
+    SCHEMA_VERSION,
     member_column,
-    score_schema,
 )
 from tfp_genens.scoring.ensemble import Ensemble
 from tfp_genens.scoring.writers import open_writer
@@ -31,9 +33,10 @@ def chosen_outputs(ensemble: Ensemble, outputs: Sequence[str] | None) -> tuple[s
 
 
 def table_schema(ensemble: Ensemble, source: Source, outputs: Sequence[str]) -> pa.Schema:
-    """The schema of the tables that `score_table` yields.
+    """The columns of a score table: example_id, members' scores, ensemble scores, the verdict.
 
-    Ensemble scores are those of the outputs asked for, and the one that decides.
+    Ensemble scores are those of the outputs asked for, and the one that decides. What the columns
+    are stands in the schema's metadata, see `columns.ScoreFile`.
     """
     decision_score = ensemble.decision_score(outputs)
     scores = {
@@ -41,16 +44,26 @@ def table_schema(ensemble: Ensemble, source: Source, outputs: Sequence[str]) -> 
         for name, spec in ensemble.ensemble_scores.items()
         if name == decision_score or set(ensemble.inputs_of(name)) <= set(outputs)
     }
-    return score_schema(
-        {name: ensemble.outputs[name] for name in outputs},
-        scores,
-        ensemble.members,
-        inputs_of={name: ensemble.inputs_of(name) for name in scores},
-        model=ensemble.model,
-        train_dataset=ensemble.train_dataset,
-        source=source.name,
-        decision_score=decision_score,
-    )
+    columns = [member_column(output, i) for output in outputs for i in ensemble.members]
+    fields = [pa.field(EXAMPLE_ID, pa.string())]
+    fields += [pa.field(name, pa.float64()) for name in (*columns, *scores)]
+    if decision_score is not None:
+        fields += [pa.field(P_VALUE, pa.float64()), pa.field(IS_OUTLIER, pa.bool_())]
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "model": ensemble.model,
+        "num_members": ensemble.num_members,
+        "members": list(ensemble.members),
+        "train_dataset": ensemble.train_dataset,
+        "source": source.name,
+        "decision_score": decision_score,
+        "member_scores": {name: ensemble.outputs[name].to_json() for name in outputs},
+        "ensemble_scores": {
+            name: spec.to_json() | {"inputs": list(ensemble.inputs_of(name))}
+            for name, spec in scores.items()
+        },
+    }
+    return pa.schema(fields, metadata={METADATA_KEY: json.dumps(about).encode()})
 
 
 def score_table(
@@ -71,7 +84,7 @@ def score_table(
       alpha: is_outlier is p_value <= alpha.
 
     Yields:
-      One table a batch, one row an input; see `columns.score_schema`.
+      One table a batch, one row an input; see `table_schema`.
     """
     names = chosen_outputs(ensemble, outputs)
     schema = table_schema(ensemble, source, names)
