@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import OOD_SETS, OodContext, open_ood, open_source, read_all, take
-from tfp_genens.data.drawings import disc, thicken, white_on_black
 from tfp_genens.data.ood import THICK_DILATION
-from tfp_genens.data.sources import ArraySource
+from tfp_genens.data.sources import array_source
+from tfp_genens.data.transforms import disc, thicken, white_on_black
 
 FORMS = ["omniglot", "omniglot_nearest", "omniglot_bilinear", "omniglot_thick"]
 
@@ -51,7 +51,7 @@ def test_thickening_draws_with_a_disc(diameter):
 @pytest.fixture
 def context():
     spec = InputSpec((28, 28, 1), "uint8", (0.0, 255.0), "x / 255")
-    test = ArraySource("test", np.zeros((130, 28, 28, 1), np.uint8), "test")
+    test = array_source("test", np.zeros((130, 28, 28, 1), np.uint8), "test")
     return OodContext(test, spec, 130, seed=0)
 
 

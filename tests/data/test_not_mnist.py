@@ -19,7 +19,6 @@ from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import open_source, read_all
 from tfp_genens.data.not_mnist import not_mnist_dataset_builder
 from tfp_genens.data.not_mnist.not_mnist_dataset_builder import NotMnist
-from tfp_genens.data.sources import origin_of
 from tfp_genens.errors import UserError
 
 SPEC = "tfds:not_mnist:test"
@@ -121,7 +120,7 @@ def test_every_form_gives_the_same_images(
     info = tfds.builder("not_mnist", data_dir=tmp_path).info
     assert info.metadata == {"source": source, "num_unreadable": num_unreadable}
     assert info.features["label"].names == list("ABCDEFGHIJ")
-    assert origin_of(opened) == f"{SPEC}, version 1.0.0, made of {source}"
+    assert opened.origin == f"{SPEC}, version 1.0.0, made of {source}"
     assert len(warned()) == 2 * num_unreadable
 
 

@@ -9,7 +9,7 @@ import scipy.stats
 from tfp_genens.data import DATASETS, OOD_SETS, OodContext, open_ood, open_source, read_all, take
 from tfp_genens.data.noise import gaussian_blocks
 from tfp_genens.data.ood import parse_ood
-from tfp_genens.data.sources import ArraySource, origin_of
+from tfp_genens.data.sources import array_source
 from tfp_genens.errors import UserError
 
 NOISY = [
@@ -312,7 +312,7 @@ def test_a_spec_can_stand_in_for_a_set_that_is_read(context, tmp_path):
     assert row.is_stand_in
     assert spec in row.description
     assert "178" not in row.description
-    assert origin_of(source) == spec
+    assert source.origin == spec
     assert (read_all(source)[1] == 9).all()
     assert not open_ood(spec, context)[0].is_stand_in
     assert not OOD_SETS["celeba"].is_stand_in
@@ -336,7 +336,7 @@ def test_where_examples_come_from(context):
         ("uniform", "made from the seed"),
         ("adversarial_clipped", "made from the seed"),
     ):
-        assert origin_of(open_ood(name, context)[1]) == origin
+        assert open_ood(name, context)[1].origin == origin
 
 
 def colour(context, size):
@@ -364,7 +364,7 @@ def test_celeba_is_cropped_in_the_middle_and_shrunk_by_area(context, tmp_path):
     values = read_all(source)[1]
     assert values.dtype == np.uint8
     assert np.abs(values - means).max() <= 0.5
-    assert origin_of(source).startswith("tfds:celeb_a:test, version ")
+    assert source.origin.startswith("tfds:celeb_a:test, version ")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("svhn", "svhn_cropped"), ("imagenet32", None)])
@@ -386,7 +386,7 @@ def test_unknown_set_lists_what_there_is(context, name):
     "name", [n for n in OOD_SETS if "mnist" not in n and n not in ("svhn", "imagenet32", "fraud")]
 )
 def test_tables_are_refused_by_what_needs_images_or_a_range(context, table_spec, name):
-    rows = ArraySource("rows", np.zeros((3, 2), np.float32), "rows")
+    rows = array_source("rows", np.zeros((3, 2), np.float32), "rows")
     table = dataclasses.replace(context, test=rows, input_spec=table_spec)
     with pytest.raises(UserError, match=f"--ood={name}: expected a model of"):
         open_ood(name, table)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tfp_genens.data.resizing import AREA, BILINEAR, NEAREST, centre_square, resize
+from tfp_genens.data.transforms import AREA, BILINEAR, NEAREST, centre_square, resize
 
 
 def area_weights(size, new_size):

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from tfp_genens.data.sources import (
     BLOCK_SIZE,
-    ArraySource,
     Batch,
-    BlockSource,
+    Source,
+    array_source,
+    block_source,
+    mapped,
     read_all,
     rebatch,
     take,
@@ -76,7 +79,7 @@ def test_rebatch_reads_no_further_than_it_must():
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_batch_size_must_be_positive(batch_size):
-    source = ArraySource("x", np.zeros((3, 2)), "x")
+    source = array_source("x", np.zeros((3, 2)), "x")
     with pytest.raises(ValueError, match="`batch_size` must be positive"):
         list(source.batches(batch_size))
 
@@ -88,8 +91,8 @@ def test_batch_needs_one_id_a_value():
 
 @given(st.integers(1, 30), st.integers(1, 12))
 def test_take_is_a_prefix_and_reiterable(num_examples, batch_size):
-    source = ArraySource("x", np.arange(20.0).reshape(10, 2), "x")
-    taken = take(source, num_examples)
+    values = np.arange(20.0).reshape(10, 2)
+    taken = take(array_source("x", values, "x"), num_examples)
     expected = min(num_examples, 10)
     assert taken.num_examples == expected
     assert taken.name == "x"
@@ -99,32 +102,34 @@ def test_take_is_a_prefix_and_reiterable(num_examples, batch_size):
         assert sum(map(len, batches)) == expected
         assert all(len(batch) == batch_size for batch in batches[:-1])
         np.testing.assert_array_equal(
-            np.concatenate([batch.values for batch in batches]), source.values[:expected]
+            np.concatenate([batch.values for batch in batches]), values[:expected]
         )
 
 
 def test_take_reads_no_more_than_it_needs():
     asked = []
 
-    class Spy(ArraySource):
-        def batches(self, batch_size):
-            asked.append(batch_size)
-            return super().batches(batch_size)
+    def read(batch_size):
+        asked.append(batch_size)
+        for batch in numbered([3] * 10):
+            asked.append(len(batch))
+            yield batch
 
-    assert len(read_all(take(Spy("x", np.zeros((30, 2)), "x"), 5))[0]) == 5
-    assert asked == [5]
+    source = Source("x", (1,), 30, read, "x")
+    assert len(read_all(take(source, 5))[0]) == 5
+    assert asked == [5, 3, 3]
 
 
 def test_take_refuses_none():
     with pytest.raises(ValueError, match="`num_examples` must be positive"):
-        take(ArraySource("x", np.zeros((3, 2)), "x"), 0)
+        take(array_source("x", np.zeros((3, 2)), "x"), 0)
 
 
 def test_read_all():
-    source = ArraySource("x", np.arange(4500).reshape(2250, 2), "file.npz")
-    ids, values = read_all(source)
+    stored = np.arange(4500).reshape(2250, 2)
+    ids, values = read_all(array_source("x", stored, "file.npz"))
     assert ids == tuple(f"file.npz/{i}" for i in range(2250))
-    np.testing.assert_array_equal(values, source.values)
+    np.testing.assert_array_equal(values, stored)
 
 
 def make_block(block):
@@ -133,7 +138,7 @@ def make_block(block):
 
 @given(st.integers(1, 350), st.integers(1, 130))
 def test_blocks_depend_on_nothing_but_their_number(num_examples, batch_size):
-    batches = list(BlockSource("noise", (2,), num_examples, make_block).batches(batch_size))
+    batches = list(block_source("noise", (2,), num_examples, make_block).batches(batch_size))
     ids = [name for batch in batches for name in batch.example_ids]
     values = np.concatenate([batch.values for batch in batches])
     assert ids == [f"noise/{i}" for i in range(num_examples)]
@@ -142,19 +147,14 @@ def test_blocks_depend_on_nothing_but_their_number(num_examples, batch_size):
     )
 
 
-def test_blocks_that_cost_much_are_computed_once():
-    asked = []
-
-    def costly(block):
-        asked.append(block)
-        return make_block(block)
-
-    source = BlockSource("attack", (2,), 150, costly, keep=True)
-    first, second = read_all(source), read_all(source)
-    assert asked == [0, 1]
-    np.testing.assert_array_equal(first[1], second[1])
-
-
-def test_block_source_refuses_none():
-    with pytest.raises(ValueError, match="`num_examples` must be positive"):
-        BlockSource("noise", (2,), 0, make_block)
+@given(arrays(np.uint8, array_shapes(min_dims=4, max_dims=4, max_side=6)), st.integers(1, 5))
+def test_mapping_is_of_values_alone(values, batch_size):
+    labels = np.arange(len(values))
+    source = array_source("x", values, "x", labels)
+    inverted = mapped(source, lambda batch: 255 - batch[:, :1], (1, *source.shape[1:]), "inverted")
+    assert (inverted.name, inverted.num_examples) == ("inverted", len(values))
+    batches = list(inverted.batches(batch_size))
+    assert {batch.values.shape[1:] for batch in batches} == {inverted.shape}
+    np.testing.assert_array_equal(np.concatenate([b.values for b in batches]), 255 - values[:, :1])
+    np.testing.assert_array_equal(np.concatenate([b.labels for b in batches]), labels)
+    assert tuple(i for b in batches for i in b.example_ids) == read_all(source)[0]

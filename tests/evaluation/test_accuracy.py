@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from tfp_genens import evaluate as main_module
-from tfp_genens.data.sources import ArraySource
+from tfp_genens.data.sources import array_source
 from tfp_genens.evaluation import accuracy, pipeline
 from tfp_genens.reporting import evaluation_files
 
@@ -33,7 +33,7 @@ class Classifiers:
 
 
 def source(labels, num=4):
-    return ArraySource("test", np.arange(num, dtype=np.float32)[:, None], "test", labels)
+    return array_source("test", np.arange(num, dtype=np.float32)[:, None], "test", labels)
 
 
 def measure(ensemble, labels, batch_size=3, num=4):

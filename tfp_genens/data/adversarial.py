@@ -8,6 +8,7 @@ measure what the authors' released code did: it took them at real test images.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Protocol
@@ -19,67 +20,57 @@ from tfp_genens.data.sources import BLOCK_SIZE, Source, read_all, take
 
 PAPER_EPS = 0.3  # of the value range
 
-# values float32 [batch, *shape] -> d score / d values [batch, *shape]
-Gradient = Callable[[np.ndarray], np.ndarray]
-
 
 class Differentiable(Protocol):
     """The part of a frozen ensemble that an attack needs."""
 
     @property
-    def num_members(self) -> int: ...
-
-    @property
     def attacked_score(self) -> str | None:
         """The score whose gradient the members offer, higher for normal inputs; None: none."""
-        ...
 
     def score_and_gradient(self, values: np.ndarray, member: int) -> tuple[np.ndarray, np.ndarray]:
         """That score [batch] of one member, and its gradient [batch, *shape] per raw unit."""
-        ...
 
     def score_gradient(self, score: str, values: np.ndarray) -> np.ndarray:
         """The gradient of a score of the whole ensemble, [batch, *shape] per raw unit."""
-        ...
 
 
-def member_gradient(ensemble: Differentiable, member: int = 0) -> Gradient:
-    """The gradient of one member's own score.
-
-    Raises:
-      ValueError: there is no such member.
-    """
-    if not 0 <= member < ensemble.num_members:
-        raise ValueError(f"`member` must be below {ensemble.num_members}; got {member}.")
-    return lambda values: ensemble.score_and_gradient(values, member)[1]
+def member_gradient(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
+    """The gradient of member 0's own score."""
+    return ensemble.score_and_gradient(values, 0)[1]
 
 
-def member_descent(ensemble: Differentiable) -> Gradient:
+def member_descent(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
     """Down the gradient of member 0's own score, as the authors' code "attacks" a WGAN's critic.
 
     It makes noise look less normal still, so that even a poor detector finds it.
     """
-    gradient = member_gradient(ensemble)
-    return lambda values: -gradient(values)
+    return -member_gradient(ensemble, values)
 
 
-def waic_gradient(ensemble: Differentiable) -> Gradient:
+def waic_gradient(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
     """The gradient of the whole ensemble's WAIC."""
-    return lambda values: ensemble.score_gradient("waic", values)
+    return ensemble.score_gradient("waic", values)
 
 
-def fgsm(
+def pgd(
     values: np.ndarray,
-    gradient: Gradient,
+    gradient: Callable[[np.ndarray], np.ndarray],
     eps: float,
+    *,
+    steps: int,
+    step_size: float,
     clip_to: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """One step up a score: values + eps * sign(gradient(values)).
+    """`steps` sign steps up a score, each projected back to within `eps` of `values`.
+
+    One step of size `eps` is FGSM: values + eps * sign(gradient(values)).
 
     Args:
       values: float32 [batch, *shape], raw scale.
-      gradient: of the score to raise.
-      eps: step size on the raw scale (the paper's 0.3 is 0.3 * 255 for images 0 to 255).
+      gradient: of the score to raise, [batch, *shape] -> [batch, *shape].
+      eps: on the raw scale (the paper's 0.3 is 0.3 * 255 for images 0 to 255).
+      step_size: on the raw scale.
       clip_to: the valid range that the result is clipped to; None leaves it where it lands.
 
     Returns:
@@ -89,19 +80,6 @@ def fgsm(
       FloatingPointError: the gradient is not finite, or is zero throughout at `values`, so that
         nothing would be attacked.
     """
-    return pgd(values, gradient, eps, steps=1, step_size=eps, clip_to=clip_to)
-
-
-def pgd(
-    values: np.ndarray,
-    gradient: Gradient,
-    eps: float,
-    *,
-    steps: int,
-    step_size: float,
-    clip_to: tuple[float, float] | None = None,
-) -> np.ndarray:
-    """`steps` sign steps, each projected back to within `eps` of `values`; else as `fgsm`."""
     if steps < 1 or eps <= 0 or step_size <= 0:
         raise ValueError(
             f"`steps`, `eps` and `step_size` must be positive; got {steps}, {eps} and {step_size}."
@@ -122,24 +100,61 @@ def pgd(
     return attacked
 
 
-# Block number -> the gradient that the attack on that block of noise follows.
-GradientBlocks = Callable[[int], Gradient]
+AT_NOISE, AT_TEST_INPUTS = "at_noise", "at_test_inputs"
 
 
-def at_noise(gradient: Gradient, test: Source, num_examples: int) -> GradientBlocks:
-    """Gradients at the noise as it moves, which makes it an attack; needs no test inputs."""
-    del test, num_examples
-    return lambda block: gradient
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attack:
+    """Gaussian noise after some sign steps up a gradient.
+
+    Attributes:
+      gradient: of what, see `member_gradient`.
+      gradient_at: AT_NOISE takes it at the noise as it moves, which makes it an attack;
+        AT_TEST_INPUTS at the i-th test input for the i-th noise input, wherever that moves.
+      noise_clipped: whether the noise begins clipped to the valid range.
+      result_clipped: whether it ends so.
+      steps, eps, step_size: see `pgd`; the last two as fractions of the range.
+    """
+
+    gradient: Callable[[Differentiable, np.ndarray], np.ndarray] = member_gradient
+    gradient_at: str = AT_NOISE
+    noise_clipped: bool
+    result_clipped: bool
+    steps: int = 1
+    eps: float = PAPER_EPS
+    step_size: float = PAPER_EPS
+
+    def blocks(
+        self,
+        noise: Blocks,
+        value_range: tuple[float, float],
+        ensemble: Differentiable,
+        test_inputs: Blocks,
+    ) -> Blocks:
+        """Blocks of noise, each attacked as a whole; raises what `pgd` raises."""
+        width = value_range[1] - value_range[0]
+
+        def make_block(block: int) -> np.ndarray:
+            def gradient(values: np.ndarray) -> np.ndarray:
+                is_at_noise = self.gradient_at == AT_NOISE
+                return self.gradient(ensemble, values if is_at_noise else test_inputs(block))
+
+            return pgd(
+                noise(block),
+                gradient,
+                self.eps * width,
+                steps=self.steps,
+                step_size=self.step_size * width,
+                clip_to=value_range if self.result_clipped else None,
+            )
+
+        return make_block
 
 
-def at_test_inputs(gradient: Gradient, test: Source, num_examples: int) -> GradientBlocks:
-    """The gradient at the i-th test input for the i-th noise input, wherever that moves.
+def blocks_of(test: Source, num_examples: int) -> Blocks:
+    """The first `num_examples` test inputs in blocks, read when first asked for and kept in memory.
 
-    Args:
-      gradient: of the score to raise.
-      test: in-distribution test inputs, at least `num_examples`; they are kept in memory.
-      num_examples: noise inputs to be attacked. A last block that is cut short takes the first
-        inputs over again for what is left of it.
+    A last block that is cut short takes the first inputs over again for what is left of it.
     """
 
     @functools.cache
@@ -149,16 +164,7 @@ def at_test_inputs(gradient: Gradient, test: Source, num_examples: int) -> Gradi
             raise ValueError(f"`test` must have {num_examples} examples; got {len(values)}.")
         return values
 
-    def in_block(block: int) -> Gradient:
-        rows = np.arange(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) % num_examples
-        slope = gradient(inputs()[rows])
-        return lambda values: slope
+    def make_block(block: int) -> np.ndarray:
+        return inputs()[np.arange(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) % num_examples]
 
-    return in_block
-
-
-def attacked_blocks(
-    noise: Blocks, gradients: GradientBlocks, attack: Callable[[np.ndarray, Gradient], np.ndarray]
-) -> Blocks:
-    """Blocks of noise, each attacked as a whole."""
-    return lambda block: attack(noise(block), gradients(block))
+    return make_block

@@ -13,14 +13,14 @@ import numpy as np
 from absl import logging
 
 from tfp_genens.data.requests import Request, listed
-from tfp_genens.data.sources import ArraySource
+from tfp_genens.data.sources import Source, array_source
 from tfp_genens.errors import UserError
 
 USUAL_NAMES = ("image", "images", "x", "inputs", "features", "data")
 LABEL_NAMES = ("label", "labels")
 
 
-def open_npz(request: Request) -> ArraySource:
+def open_npz(request: Request) -> Source:
     """Opens one array [N, H, W, C], [N, H, W] (taken as one channel) or [N, features].
 
     That is KEY where given, else the one that has one of USUAL_NAMES, else the only one. An array
@@ -34,8 +34,7 @@ def open_npz(request: Request) -> ArraySource:
             raise request.error("an .npz archive", "a single array (.npy)")
         with archive:
             values = archive[_choose(request, archive.files, key)]
-            label_names = [name for name in LABEL_NAMES if name in archive.files]
-            labels = archive[label_names[0]] if label_names else None
+            labels = next((archive[name] for name in LABEL_NAMES if name in archive), None)
     except UserError:
         raise
     except FileNotFoundError as e:
@@ -48,15 +47,11 @@ def open_npz(request: Request) -> ArraySource:
         raise request.error("an array [N, ...] of inputs", f"shape {values.shape}")
     if values.ndim == 3:
         values = values[..., np.newaxis]
-    prefix = os.path.basename(path)
-    return ArraySource(request.spec, values, prefix, _class_numbers(request, labels, len(values)))
+    labels = None if labels is None else _class_numbers(request, labels, len(values))
+    return array_source(request.spec, values, os.path.basename(path), labels)
 
 
-def _class_numbers(
-    request: Request, labels: np.ndarray | None, num_examples: int
-) -> np.ndarray | None:
-    if labels is None:
-        return None
+def _class_numbers(request: Request, labels: np.ndarray, num_examples: int) -> np.ndarray | None:
     if labels.shape != (num_examples,):
         problem = f"shape {labels.shape} for {num_examples} inputs"
     elif labels.dtype.kind not in "bui":
@@ -81,10 +76,10 @@ def _split(request: Request) -> tuple[str, str | None]:
 
 
 def _choose(request: Request, names: list[str], key: str | None) -> str:
-    if key is not None:
-        if key not in names:
-            raise request.error(f"one of the arrays {listed(names)}", repr(key))
+    if key in names:
         return key
+    if key is not None:
+        raise request.error(f"one of the arrays {listed(names)}", repr(key))
     usual = [name for name in USUAL_NAMES if name in names]
     candidates = usual or [name for name in names if name not in LABEL_NAMES] or names
     if len(candidates) != 1:

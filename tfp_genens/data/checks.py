@@ -6,6 +6,7 @@ scoring strange inputs is the point of the package, but are warned about once a 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -19,48 +20,48 @@ OUTLIER_SPREADS = 1e6
 NUM_FOR_SPREAD = 10_000  # rows, evenly spaced, that say how wide a column's middle half is
 
 
-class CheckedSource:
+def checked(source: Source, request: Request) -> Source:
     """A source whose batches are all non-empty, numeric, finite and of the expected shape.
 
-    `columns` names the features of tables. Raises UserError, at once or from `batches`: no
-    examples; NaN, or a value that is infinite as float32; a wrong event shape.
+    Raises UserError, at once or while it is read: no examples; NaN, or a value that is infinite as
+    float32; a wrong event shape.
     """
+    request.check_shape(source.shape)
+    if source.num_examples == 0:
+        raise request.error("at least one input", "none")
+    return dataclasses.replace(source, read=_Checks(source, request).read)
 
-    def __init__(self, source: Source, request: Request, columns: tuple[str, ...] | None = None):
-        self.source = source
+
+class _Checks:
+    def __init__(self, source: Source, request: Request):
+        self._source = source
         self._request = request
-        self.columns = columns
-        self._warned_outside = False
-        self._warned_unit = False
-        self.name = source.name
-        self.shape = source.shape
-        self.num_examples = source.num_examples
-        request.check_shape(self.shape)
-        if self.num_examples == 0:
-            raise self._empty()
+        spec = request.input_spec
+        self._range = None if spec is None else spec.value_range
+        self._given_warnings: set[str] = set()
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def read(self, batch_size: int) -> Iterator[Batch]:
         num_read = 0
-        lowest, highest = math.inf, -math.inf
-        is_float = False
+        lowest, highest = math.inf, -math.inf  # of values that are no integers
         try:
-            for batch in self.source.batches(batch_size):
+            for batch in self._source.batches(batch_size):
                 self._request.check_shape(batch.values.shape[1:], batch.example_ids[0])
                 self._check_finite(batch)
                 self._warn_outside(batch)
                 num_read += len(batch)
-                lowest = min(lowest, float(batch.values.min()))
-                highest = max(highest, float(batch.values.max()))
-                is_float = batch.values.dtype.kind == "f"
+                if batch.values.dtype.kind == "f":
+                    lowest = min(lowest, float(batch.values.min()))
+                    highest = max(highest, float(batch.values.max()))
                 yield batch
             if not num_read:
-                raise self._empty()
+                raise self._request.error("at least one input", "none")
         finally:  # also where the reader stops early
-            if num_read and is_float and lowest >= 0 and highest <= 1:
-                self._warn_unit(num_read)
-
-    def _empty(self):
-        return self._request.error("at least one input", "none")
+            if self._range is not None and 0 <= lowest <= highest <= 1 < self._range[1]:
+                self._warn(
+                    "%s: all values of the %d inputs read lie in [0, 1], but the model's range is "
+                    "%g to %g; if these are images scaled to [0, 1], multiply them by %g.",
+                    *(num_read, *self._range, self._range[1]),
+                )
 
     def _check_finite(self, batch: Batch) -> None:
         with np.errstate(over="ignore"):  # what overflows is found just below
@@ -68,44 +69,32 @@ class CheckedSource:
         if finite.all():
             return
         row, *index = (int(i) for i in np.argwhere(~finite)[0])
-        if self.columns is None:
-            place = f"at {index}"
-        else:
-            place = f"in column {self.columns[np.ravel_multi_index(index, self.shape)]!r}"
+        place = f"at {index}"
+        if columns := self._source.columns:
+            place = f"in column {columns[np.ravel_multi_index(index, self._source.shape)]!r}"
         value = batch.values[(row, *index)]
         raise self._request.error(
             "finite values", f"{value} {place} of example {batch.example_ids[row]!r}"
         )
 
-    def _range(self) -> tuple[float, float] | None:
-        spec = self._request.input_spec
-        return None if spec is None else spec.value_range
-
     def _warn_outside(self, batch: Batch) -> None:
-        limits = self._range()
-        if limits is None or self._warned_outside:
+        if self._range is None:
             return
-        low, high = limits
+        low, high = self._range
         outside = (batch.values < low) | (batch.values > high)
         if outside.any():
-            self._warned_outside = True
             first = tuple(np.argwhere(outside)[0])
-            logging.warning(
+            self._warn(
                 "%s: values outside the model's range, %g to %g, e.g. %g in example %r; "
                 "scored as they are.",
-                *(self.name, low, high, batch.values[first], batch.example_ids[first[0]]),
+                *(low, high, batch.values[first], batch.example_ids[first[0]]),
             )
 
-    def _warn_unit(self, num_read: int) -> None:
-        limits = self._range()
-        if limits is None or self._warned_unit or limits[1] <= 1:
-            return
-        self._warned_unit = True
-        logging.warning(
-            "%s: all values of the %d inputs read lie in [0, 1], but the model's range is %g "
-            "to %g; if these are images scaled to [0, 1], multiply them by %g.",
-            *(self.name, num_read, *limits, limits[1]),
-        )
+    def _warn(self, message: str, *values: object) -> None:
+        """Warns of one thing once a source."""
+        if message not in self._given_warnings:
+            self._given_warnings.add(message)
+            logging.warning(message, self._source.name, *values)
 
 
 def warn_of_odd_columns(name: str, columns: Sequence[str], rows: Batch) -> None:

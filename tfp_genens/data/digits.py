@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from tfp_genens.data.requests import Request
-from tfp_genens.data.sources import ArraySource
+from tfp_genens.data.sources import Source, array_source
 from tfp_genens.seeds import numpy_generator
 
 NUM_TRAIN = 1297
 SPLITS = {"train": slice(None, NUM_TRAIN), "test": slice(NUM_TRAIN, None)}
 
 
-def open_digits(request: Request) -> ArraySource:
+def open_digits(request: Request) -> Source:
     """Opens 1,297 training or 500 test digits, uint8 [8, 8, 1] (stored values 0..16 made 0..255).
 
     The split is a permutation with a fixed seed: the file is grouped by writer, so that its tail
@@ -27,4 +27,4 @@ def open_digits(request: Request) -> ArraySource:
     order = numpy_generator(0, "digits", "split").permutation(len(images))
     chosen = order[SPLITS[request.location]]
     labels = stored.target[chosen].astype(np.int64)
-    return ArraySource(request.spec, images[chosen], f"digits/{request.location}", labels)
+    return array_source(request.spec, images[chosen], f"digits/{request.location}", labels)

@@ -13,6 +13,7 @@ from tfp_genens.seeds import numpy_generator
 # Block number -> float32 or uint8 [BLOCK_SIZE, *shape], a pure function: see sources.BlockSource.
 Blocks = Callable[[int], np.ndarray]
 _PHOTO_MODES = {1: "L", 3: "RGB"}
+_PHOTO_SIZE = (427, 640)
 
 
 def _on_scale(unit: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
@@ -47,25 +48,25 @@ def gaussian_blocks(
     return make_block
 
 
+def fits_photos(shape: tuple[int, ...]) -> bool:
+    """Whether it is that of a grey or colour image which fits into the photographs."""
+    is_image = len(shape) == 3 and shape[-1] in _PHOTO_MODES
+    return is_image and shape[0] <= _PHOTO_SIZE[0] and shape[1] <= _PHOTO_SIZE[1]
+
+
 def photo_patch_blocks(shape: tuple[int, ...], seed: int) -> Blocks:
     """Patches of scikit-learn's two sample photographs at full resolution; uint8.
 
     Grey is the luma of ITU-R 601. Each patch comes from either photograph with equal chances, from
-    anywhere in it. Raises ValueError unless `shape` is that of an image with one or three channels
-    that fits into the photographs.
+    anywhere in it. `shape` must pass `fits_photos`.
     """
     from sklearn.datasets import load_sample_images  # slow to import
 
-    if len(shape) != 3 or shape[-1] not in _PHOTO_MODES:
-        raise ValueError(f"`shape` must be (height, width, 1 or 3); got {shape}.")
-    mode = _PHOTO_MODES[shape[-1]]
+    height, width, channels = shape
     photos = [
-        np.asarray(PIL.Image.fromarray(photo).convert(mode)).reshape(*photo.shape[:2], shape[-1])
+        np.asarray(PIL.Image.fromarray(photo).convert(_PHOTO_MODES[channels]))
         for photo in load_sample_images().images
     ]
-    height, width, _ = shape
-    if any(photo.shape[0] < height or photo.shape[1] < width for photo in photos):
-        raise ValueError(f"`shape` must fit into {photos[0].shape[:2]}; got {shape}.")
 
     def make_block(block: int) -> np.ndarray:
         generator = numpy_generator(seed, "photo_patches", block)
@@ -75,6 +76,6 @@ def photo_patch_blocks(shape: tuple[int, ...], seed: int) -> Blocks:
             top = generator.integers(photo.shape[0] - height + 1)
             left = generator.integers(photo.shape[1] - width + 1)
             patches.append(photo[top : top + height, left : left + width])
-        return np.stack(patches)
+        return np.stack(patches).reshape(BLOCK_SIZE, *shape)
 
     return make_block

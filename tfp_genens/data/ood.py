@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tfp_genens.artifact.spec import InputSpec
-from tfp_genens.data import adversarial, drawings, noise, resizing, transforms
-from tfp_genens.data.adversarial import Differentiable
+from tfp_genens.data import adversarial, noise, transforms
+from tfp_genens.data.adversarial import Attack, Differentiable
 from tfp_genens.data.datasets import DATASETS
-from tfp_genens.data.sources import BlockSource, Source, take
+from tfp_genens.data.sources import Source, block_source, mapped, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
 
@@ -48,6 +48,14 @@ class OodContext:
     data_dir: str | None = None
     train_dataset: str = ""
 
+    def open(self, spec: str, input_spec: InputSpec | None) -> Source:
+        return open_source(spec, input_spec, argument=ARGUMENT, data_dir=self.data_dir)
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """That of the inputs, for sets which need one."""
+        return cast(tuple[float, float], self.input_spec.value_range)
+
 
 @dataclasses.dataclass(frozen=True)
 class OodSet:
@@ -58,6 +66,7 @@ class OodSet:
       description: one plain sentence for the report.
       attacked_members: the members whose own scores the set was made to fool; None where it is
         aimed at no single member.
+      needs: what inputs of the model must be, of NEEDS; "" for anything.
       attack: what an adversarial set is made with, besides the seed, the members and the
         in-distribution test inputs; empty for all others. It stands for the inputs where making
         them only to compare them would cost as much as scoring them, so it must hold everything
@@ -71,6 +80,7 @@ class OodSet:
     label: str
     build: Callable[[OodContext], Source]
     description: str
+    needs: str = ""
     attacked_members: tuple[int, ...] | None = None
     attack: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     attacked_score: str | None = None
@@ -87,41 +97,46 @@ class OodSet:
         )
 
 
+RANGE = "inputs with a value range"
+NEEDS: dict[str, Callable[[InputSpec], bool]] = {
+    "": lambda spec: True,
+    "images": lambda spec: len(spec.shape) == 3,
+    "grey images": lambda spec: len(spec.shape) == 3 and spec.shape[2] == 1,
+    "square colour images": lambda spec: spec.shape == (spec.shape[0], spec.shape[0], 3),
+    "grey or colour images": lambda spec: noise.fits_photos(spec.shape),
+    RANGE: lambda spec: spec.value_range is not None,
+}
+
+
 def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
     def build(context: OodContext) -> Source:
-        return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
+        return context.open(spec, context.input_spec)
 
     return OodSet(name, label, build, description, is_read=True)
 
 
-def _left_out_set(name: str, label: str, description: str) -> OodSet:
-    """A set whose examples are what the training set left out, see `Dataset.ood_specs`."""
+def _fraud(context: OodContext) -> Source:
+    """The frauds that the training set left out, see `Dataset.ood_specs`."""
+    dataset = DATASETS.get(context.train_dataset)
+    if dataset is None or not dataset.ood_specs:
+        known = [row.name for row in DATASETS.values() if row.ood_specs]
+        expected = f"a model trained on one of {', '.join(known)}, or fraud=SPEC"
+        raise UserError(f"{ARGUMENT}=fraud", expected, context.train_dataset or "none")
+    return context.open(dataset.ood_specs["fraud"], context.input_spec)
 
+
+def _flip_set(name: str, label: str, axis: int, description: str) -> OodSet:
     def build(context: OodContext) -> Source:
-        dataset = DATASETS.get(context.train_dataset)
-        if dataset is None or name not in dataset.ood_specs:
-            known = [row.name for row in DATASETS.values() if name in row.ood_specs]
-            expected = f"a model trained on one of {', '.join(known)}, or {name}=SPEC"
-            raise UserError(f"{ARGUMENT}={name}", expected, context.train_dataset or "none")
-        spec = dataset.ood_specs[name]
-        return open_source(spec, context.input_spec, argument=ARGUMENT, data_dir=context.data_dir)
+        test = context.test
+        return mapped(test, lambda images: np.flip(images, axis), test.shape, name)
 
-    return OodSet(name, label, build, description, is_read=True)
+    return OodSet(name, label, build, description, needs="images")
 
 
-def _flip_set(name: str, label: str, flip: Callable[[Source], Source], description: str) -> OodSet:
-    def build(context: OodContext) -> Source:
-        if len(context.test.shape) != 3:
-            raise _unsuitable(name, "images", context.input_spec)
-        return flip(context.test)
-
-    return OodSet(name, label, build, description)
-
-
-def _value_range(name: str, input_spec: InputSpec) -> tuple[float, float]:
-    if input_spec.value_range is None:
-        raise _unsuitable(name, "inputs with a value range", input_spec)
-    return input_spec.value_range
+def _photo_patches(context: OodContext) -> Source:
+    shape = context.input_spec.shape
+    make_block = noise.photo_patch_blocks(shape, context.seed)
+    return block_source("photo_patches", shape, context.num_examples, make_block)
 
 
 def _noise_set(
@@ -131,118 +146,70 @@ def _noise_set(
     description: str,
 ) -> OodSet:
     def build(context: OodContext) -> Source:
-        shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
-        make_block = blocks(shape, value_range, context.seed)
-        return BlockSource(name, shape, context.num_examples, make_block)
+        shape = context.input_spec.shape
+        make_block = blocks(shape, context.value_range, context.seed)
+        return block_source(name, shape, context.num_examples, make_block)
 
-    return OodSet(name, label, build, description)
+    return OodSet(name, label, build, description, needs=RANGE)
 
 
-def _omniglot_set(
-    name: str, label: str, method: str, description: str, *, dilation: int = 1
+def _resized_set(
+    name: str,
+    label: str,
+    spec: str,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    description: str,
+    *,
+    needs: str = "grey images",
+    method: str = transforms.AREA,
 ) -> OodSet:
-    """Omniglot white on black, at the model's size.
-
-    Args:
-      method: see `resizing.resize`.
-      dilation: diameter of the disc that strokes are widened by before, in pixels of 105.
-    """
+    """Images read from `spec`, prepared, and resized to what the model takes."""
 
     def build(context: OodContext) -> Source:
         shape = context.input_spec.shape
-        if len(shape) != 3 or shape[-1] != 1:
-            raise _unsuitable(name, "grey images", context.input_spec)
-        source = open_source(
-            "tfds:omniglot:test", None, argument=ARGUMENT, data_dir=context.data_dir
-        )
 
         def convert(values: np.ndarray) -> np.ndarray:
-            strokes = drawings.thicken(drawings.white_on_black(values), dilation)
-            return resizing.resize(strokes, (shape[0], shape[1]), method)
+            return transforms.resize(prepare(values), (shape[0], shape[1]), method)
 
-        return transforms.Mapped(source, convert, shape, name)
+        return mapped(context.open(spec, None), convert, shape, name)
 
-    return OodSet(name, label, build, description, is_read=True)
-
-
-def _celeba(context: OodContext) -> Source:
-    shape = context.input_spec.shape
-    if len(shape) != 3 or shape[0] != shape[1] or shape[2] != 3:
-        raise _unsuitable("celeba", "square colour images", context.input_spec)
-    source = open_source("tfds:celeb_a:test", None, argument=ARGUMENT, data_dir=context.data_dir)
-
-    def convert(values: np.ndarray) -> np.ndarray:
-        square = resizing.centre_square(values)
-        return resizing.resize(square, (shape[0], shape[1]), resizing.AREA)
-
-    return transforms.Mapped(source, convert, shape, "celeba")
+    return OodSet(name, label, build, description, needs=needs, is_read=True)
 
 
-def _photo_patches(context: OodContext) -> Source:
-    shape = context.input_spec.shape
-    try:
-        make_block = noise.photo_patch_blocks(shape, context.seed)
-    except ValueError as e:
-        raise _unsuitable("photo_patches", "grey or colour images", context.input_spec) from e
-    return BlockSource("photo_patches", shape, context.num_examples, make_block)
+def _thick_on_black(values: np.ndarray) -> np.ndarray:
+    return transforms.thicken(transforms.white_on_black(values), THICK_DILATION)
 
 
-def _attack_set(
-    name: str,
-    label: str,
-    gradient: Callable[[Differentiable], adversarial.Gradient],
-    description: str,
-    *,
-    noise_clipped: bool,
-    result_clipped: bool,
-    gradient_at: Callable[
-        [adversarial.Gradient, Source, int], adversarial.GradientBlocks
-    ] = adversarial.at_noise,
-    steps: int = 1,
-    eps: float = adversarial.PAPER_EPS,
-    step_size: float = adversarial.PAPER_EPS,
-    attacked_members: tuple[int, ...] | None = None,
-    attacked_score: str | None = None,
-) -> OodSet:
-    """Gaussian noise after `steps` sign steps up a gradient.
-
-    Where `noise_clipped`, it begins as the set "gaussian"; where `result_clipped`, it ends within
-    the valid range. `eps` and `step_size` are fractions of the range.
-    """
-
+def _attack_set(name: str, label: str, description: str, attack: Attack) -> OodSet:
     def build(context: OodContext) -> Source:
-        ensemble = _attackable(row, context)
-        shape, value_range = context.input_spec.shape, _value_range(name, context.input_spec)
-        width = value_range[1] - value_range[0]
-        gradients = gradient_at(gradient(ensemble), context.test, context.num_examples)
+        shape, value_range = context.input_spec.shape, context.value_range
+        start = noise.gaussian_blocks(
+            shape, value_range, context.seed, clipped=attack.noise_clipped
+        )
+        test_inputs = adversarial.blocks_of(context.test, context.num_examples)
+        attacked = attack.blocks(start, value_range, _attackable(row, context), test_inputs)
 
-        def attack(values: np.ndarray, slope: adversarial.Gradient) -> np.ndarray:
-            clip_to = value_range if result_clipped else None
-            size = step_size * width
+        @functools.cache  # a second reading must not pay again
+        def make_block(block: int) -> np.ndarray:
             try:
-                return adversarial.pgd(
-                    values, slope, eps * width, steps=steps, step_size=size, clip_to=clip_to
-                )
+                return attacked(block)
             except FloatingPointError as e:
                 expected = "members whose gradients are finite and not zero everywhere"
                 raise UserError(f"{ARGUMENT}={name}", expected, str(e)) from e
 
-        noise_blocks = noise.gaussian_blocks(
-            shape, value_range, context.seed, clipped=noise_clipped
-        )
-        make_block = adversarial.attacked_blocks(noise_blocks, gradients, attack)
-        return BlockSource(name, shape, context.num_examples, make_block, keep=True)
+        return block_source(name, shape, context.num_examples, make_block)
 
-    settings = {
-        "gradient": gradient.__name__,
-        "gradient_at": gradient_at.__name__,
-        "noise_clipped": noise_clipped,
-        "result_clipped": result_clipped,
-        "steps": steps,
-        "eps": eps,
-        "step_size": step_size,
-    }
-    row = OodSet(name, label, build, description, attacked_members, settings, attacked_score)
+    is_on_waic = attack.gradient is adversarial.waic_gradient
+    row = OodSet(
+        name,
+        label,
+        build,
+        description,
+        needs=RANGE,
+        attacked_members=None if is_on_waic else (0,),
+        attack={**vars(attack), "gradient": attack.gradient.__name__},
+        attacked_score="log_prob" if is_on_waic else None,
+    )
     return row
 
 
@@ -258,16 +225,11 @@ def _attackable(row: OodSet, context: OodContext) -> Differentiable:
     return ensemble
 
 
-def _unsuitable(name: str, expected: str, input_spec: InputSpec) -> UserError:
-    got = f"inputs of shape {input_spec.shape} and range {input_spec.value_range}"
-    return UserError(f"{ARGUMENT}={name}", f"a model of {expected}", got)
-
-
 OOD_SETS: dict[str, OodSet] = {
     row.name: row
     for row in (
-        _flip_set("hflip", "HFlip", transforms.hflip, "Test images mirrored left to right."),
-        _flip_set("vflip", "VFlip", transforms.vflip, "Test images turned upside down."),
+        _flip_set("hflip", "HFlip", 2, "Test images mirrored left to right."),
+        _flip_set("vflip", "VFlip", 1, "Test images turned upside down."),
         _noise_set(
             "uniform",
             "Uniform noise in [0, 1]",
@@ -291,6 +253,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Photo patches",
             _photo_patches,
             "Small patches of two photographs (china.jpg and flower.jpg of scikit-learn).",
+            needs="grey or colour images",
         ),
         _spec_set("mnist", "MNIST", "tfds:mnist:test", "MNIST's test images: handwritten digits."),
         _spec_set(
@@ -317,135 +280,126 @@ OOD_SETS: dict[str, OodSet] = {
             "tfds:downsampled_imagenet/32x32:validation",
             "ImageNet's validation images, shrunk to 32x32.",
         ),
-        _left_out_set(
+        OodSet(
             "fraud",
             "Fraud",
+            _fraud,
             "Fraudulent card payments: all of them, or the fifth that a model with labels has not "
             "seen.",
-        ),
-        OodSet(
-            "celeba",
-            "CelebA",
-            _celeba,
-            "CelebA's test images: faces, the middle 178x178 pixels shrunk by averaging over the "
-            "area that each pixel covers.",
             is_read=True,
         ),
-        _omniglot_set(
+        _resized_set(
+            "celeba",
+            "CelebA",
+            "tfds:celeb_a:test",
+            transforms.centre_square,
+            "CelebA's test images: faces, the middle 178x178 pixels shrunk by averaging over the "
+            "area that each pixel covers.",
+            needs="square colour images",
+        ),
+        _resized_set(
             "omniglot",
             "Omniglot",
-            resizing.AREA,
+            "tfds:omniglot:test",
+            transforms.white_on_black,
             "Omniglot's test drawings of characters, inverted to white on black and shrunk by "
             "averaging over the area that each pixel covers.",
         ),
-        _omniglot_set(
+        _resized_set(
             "omniglot_nearest",
             "Omniglot, nearest",
-            resizing.NEAREST,
+            "tfds:omniglot:test",
+            transforms.white_on_black,
             "Omniglot's test drawings, inverted to white on black and shrunk by taking the one "
             "pixel under each centre: black or white, with jagged edges.",
+            method=transforms.NEAREST,
         ),
-        _omniglot_set(
+        _resized_set(
             "omniglot_bilinear",
             "Omniglot, bilinear",
-            resizing.BILINEAR,
+            "tfds:omniglot:test",
+            transforms.white_on_black,
             "Omniglot's test drawings, inverted to white on black and shrunk by bilinear sampling "
             "of the four pixels around each centre, without antialiasing.",
+            method=transforms.BILINEAR,
         ),
-        _omniglot_set(
+        _resized_set(
             "omniglot_thick",
             "Omniglot, thick",
-            resizing.AREA,
+            "tfds:omniglot:test",
+            _thick_on_black,
             "Omniglot's test drawings, inverted to white on black, their strokes widened to about "
             f"MNIST's by a disc of {THICK_DILATION} pixels at 105x105, and shrunk by averaging "
             "over the area that each pixel covers.",
-            dilation=THICK_DILATION,
         ),
         _attack_set(
             "adversarial_unclipped",
             "Adversarial, unclipped",
-            adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
             "0's score, neither clipped: most pixels lie outside the valid range.",
-            noise_clipped=False,
-            result_clipped=False,
-            attacked_members=(0,),
+            Attack(noise_clipped=False, result_clipped=False),
         ),
         _attack_set(
             "adversarial_clipped",
             "Adversarial, clipped",
-            adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
             "score, then clipped to the valid range.",
-            noise_clipped=True,
-            result_clipped=True,
-            attacked_members=(0,),
+            Attack(noise_clipped=True, result_clipped=True),
         ),
         _attack_set(
             "adversarial_pgd_clipped",
             "Adversarial, PGD",
-            adversarial.member_gradient,
             "Gaussian noise moved ten smaller steps up the gradient of member 0's score, kept "
             "within 0.3 of the range of where it began and within the valid range.",
-            noise_clipped=True,
-            result_clipped=True,
-            steps=10,
-            step_size=adversarial.PAPER_EPS / 4,
-            attacked_members=(0,),
+            Attack(
+                noise_clipped=True,
+                result_clipped=True,
+                steps=10,
+                step_size=adversarial.PAPER_EPS / 4,
+            ),
         ),
         _attack_set(
             "adversarial_waic_clipped",
             "Adversarial, WAIC",
-            adversarial.waic_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
             "ensemble's WAIC, then clipped to the valid range.",
-            noise_clipped=True,
-            result_clipped=True,
-            attacked_score="log_prob",
+            Attack(gradient=adversarial.waic_gradient, noise_clipped=True, result_clipped=True),
         ),
         _attack_set(
             "adversarial_unclipped_step",
             "Adversarial, unclipped step",
-            adversarial.member_gradient,
             "Gaussian noise, clipped to [0, 1], moved one step of 0.3 of the range up the gradient "
             "of member 0's score; the result is not clipped.",
-            noise_clipped=True,
-            result_clipped=False,
-            attacked_members=(0,),
+            Attack(noise_clipped=True, result_clipped=False),
         ),
         _attack_set(
             "adversarial_image_gradient_clipped",
             "Adversarial, gradient at images",
-            adversarial.member_gradient,
             "Gaussian noise moved one step of 0.3 of the range up the gradient that member 0's "
             "score has at a test image, not at the noise, then clipped to the valid range.",
-            noise_clipped=True,
-            result_clipped=True,
-            gradient_at=adversarial.at_test_inputs,
-            attacked_members=(0,),
+            Attack(noise_clipped=True, result_clipped=True, gradient_at=adversarial.AT_TEST_INPUTS),
         ),
         _attack_set(
             "adversarial_as_released",
             "Adversarial, as released",
-            adversarial.member_gradient,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient that member "
             "0's score has at a test image, neither clipped, as the authors' code does to a VAE.",
-            noise_clipped=False,
-            result_clipped=False,
-            gradient_at=adversarial.at_test_inputs,
-            attacked_members=(0,),
+            Attack(
+                noise_clipped=False, result_clipped=False, gradient_at=adversarial.AT_TEST_INPUTS
+            ),
         ),
         _attack_set(
             "adversarial_lowered_as_released",
             "Adversarial, lowered",
-            adversarial.member_descent,
             "Gaussian noise N(0, 1) moved one step of 0.3 of the range down the gradient that "
             "member 0's score has at a test image, neither clipped, as the authors' code does it "
             "to a WGAN: no attack, as it makes the noise less normal.",
-            noise_clipped=False,
-            result_clipped=False,
-            gradient_at=adversarial.at_test_inputs,
-            attacked_members=(0,),
+            Attack(
+                gradient=adversarial.member_descent,
+                noise_clipped=False,
+                result_clipped=False,
+                gradient_at=adversarial.AT_TEST_INPUTS,
+            ),
         ),
     )
 }
@@ -495,4 +449,9 @@ def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
         label = OOD_SETS[name].label if name in OOD_SETS else name
         row = _spec_set(name, label, spec, f"Inputs read from {spec}.")
         row = dataclasses.replace(row, is_stand_in=name in OOD_SETS)
+    if not NEEDS[row.needs](context.input_spec):
+        got = (
+            f"inputs of shape {context.input_spec.shape} and range {context.input_spec.value_range}"
+        )
+        raise UserError(f"{ARGUMENT}={name}", f"a model of {row.needs}", got)
     return row, take(row.build(context), context.num_examples)

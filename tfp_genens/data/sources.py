@@ -1,16 +1,14 @@
 """What every kind of input looks like to the rest of the package: a re-iterable stream of batches.
 
-Each call of `batches` starts anew and yields the same examples in the same order whatever the batch
-size, and reading on costs no more memory.
+Each reading yields the same examples in the same order whatever the batch size, and reading on
+costs no more memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import numpy as np
 
@@ -51,24 +49,30 @@ class Batch:
         return Batch(self.example_ids[part], self.values[part], labels)
 
 
-class Source(Protocol):
-    """A re-iterable stream of examples of event shape `shape`, under the SPEC or registered `name`.
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A re-iterable stream of examples.
 
-    `num_examples` is None where it is not known before everything is read.
+    Attributes:
+      name: the SPEC or the registered name.
+      shape: event shape.
+      num_examples: None where it is not known before everything is read.
+      read: starts anew. It is told how many examples are wanted at a time, and yields batches of
+        any size.
+      origin: where the examples come from, for results: the SPEC, and what its files were made of.
+      columns: names of the features of a table, where it has some.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def num_examples(self) -> int | None: ...
+    name: str
+    shape: tuple[int, ...]
+    num_examples: int | None
+    read: Callable[[int], Iterator[Batch]]
+    origin: str
+    columns: tuple[str, ...] | None = None
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Batches of `batch_size`, of which only the last may be smaller; each call starts anew."""
-        ...
+        return rebatch(self.read(batch_size), batch_size)
 
 
 def rebatch(batches: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
@@ -107,103 +111,68 @@ def _join(batches: list[Batch]) -> Batch:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class ArraySource:
+def array_source(
+    name: str, values: np.ndarray, prefix: str, labels: np.ndarray | None = None
+) -> Source:
     """Examples that are in memory already, [N, *shape]; ids are `{prefix}/{index}`."""
 
-    name: str
-    values: np.ndarray
-    prefix: str
-    labels: np.ndarray | None = None
+    def read(batch_size: int) -> Iterator[Batch]:
+        yield Batch(tuple(f"{prefix}/{i}" for i in range(len(values))), values, labels)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape[1:]
-
-    @property
-    def num_examples(self) -> int:
-        return len(self.values)
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        return rebatch(self._blocks(max(batch_size, 1)), batch_size)
-
-    def _blocks(self, size: int) -> Iterator[Batch]:
-        for start in range(0, len(self.values), size):
-            values = self.values[start : start + size]
-            ids = (f"{self.prefix}/{i}" for i in range(start, start + len(values)))
-            labels = None if self.labels is None else self.labels[start : start + size]
-            yield Batch(tuple(ids), values, labels)
+    return Source(name, values.shape[1:], len(values), read, origin=name)
 
 
-class BlockSource:
+def block_source(
+    name: str, shape: tuple[int, ...], num_examples: int, make_block: Callable[[int], np.ndarray]
+) -> Source:
     """Examples computed on demand in blocks of BLOCK_SIZE; ids are `{name}/{index}`.
 
     Blocks are always computed whole, so example i depends neither on the batch size nor on how many
-    examples are asked for. `make_block` is a pure function of the block's number. With `keep`,
-    blocks are remembered, where they are so costly that a second reading must not pay again.
+    examples are asked for. `make_block` is a pure function of the block's number.
     """
 
-    def __init__(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        num_examples: int,
-        make_block: Callable[[int], np.ndarray],
-        *,
-        keep: bool = False,
-    ):
-        if num_examples < 1:
-            raise ValueError(f"`num_examples` must be positive; got {num_examples}.")
-        self.name = name
-        self.shape = shape
-        self.num_examples = num_examples
-        self._make_block = functools.cache(make_block) if keep else make_block
+    def read(batch_size: int) -> Iterator[Batch]:
+        for start in range(0, num_examples, BLOCK_SIZE):
+            values = make_block(start // BLOCK_SIZE)[: num_examples - start]
+            yield Batch(tuple(f"{name}/{start + i}" for i in range(len(values))), values)
 
-    @property
-    def origin(self) -> str:
-        return "made from the seed"
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        return rebatch(self._blocks(), batch_size)
-
-    def _blocks(self) -> Iterator[Batch]:
-        for start in range(0, self.num_examples, BLOCK_SIZE):
-            values = self._make_block(start // BLOCK_SIZE)[: self.num_examples - start]
-            yield Batch(tuple(f"{self.name}/{start + i}" for i in range(len(values))), values)
+    return Source(name, shape, num_examples, read, origin="made from the seed")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Taken:
-    source: Source
-    limit: int
+def mapped(
+    source: Source,
+    function: Callable[[np.ndarray], np.ndarray],
+    shape: tuple[int, ...],
+    name: str,
+) -> Source:
+    """A source with a function applied to its values; ids and labels stay those of the examples.
 
-    @property
-    def name(self) -> str:
-        return self.source.name
+    `function` maps values [batch, *source.shape] to [batch, *shape], each example by itself.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape
+    def read(batch_size: int) -> Iterator[Batch]:
+        for batch in source.batches(batch_size):
+            yield dataclasses.replace(batch, values=function(batch.values))
 
-    @property
-    def num_examples(self) -> int | None:
-        known = self.source.num_examples
-        return None if known is None else min(known, self.limit)
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        left = self.limit
-        for batch in self.source.batches(min(batch_size, self.limit)):
-            yield batch[:left]
-            left -= len(batch)
-            if left <= 0:
-                return
+    return dataclasses.replace(source, name=name, shape=shape, read=read)
 
 
 def take(source: Source, num_examples: int) -> Source:
     """The first `num_examples` of a source, or all where it has fewer."""
     if num_examples < 1:
         raise ValueError(f"`num_examples` must be positive; got {num_examples}.")
-    return _Taken(source, num_examples)
+
+    def read(batch_size: int) -> Iterator[Batch]:
+        left = num_examples
+        for batch in source.batches(min(batch_size, num_examples)):
+            yield batch[:left]
+            left -= len(batch)
+            if left <= 0:
+                return
+
+    known = source.num_examples
+    num_taken = None if known is None else min(known, num_examples)
+    return dataclasses.replace(source, num_examples=num_taken, read=read)
 
 
 def read_batch(source: Source) -> Batch:
@@ -215,14 +184,3 @@ def read_all(source: Source) -> tuple[tuple[str, ...], np.ndarray]:
     """Everything a source has, in memory: ids, and values [N, *shape]."""
     joined = read_batch(source)
     return joined.example_ids, joined.values
-
-
-def origin_of(source: Source) -> str:
-    """Where the examples come from, for results: the SPEC, and what its files were made of.
-
-    What is done to a source on its way (its attribute `source`) is passed over; sources that know
-    more of themselves than their name have an attribute `origin`.
-    """
-    while (inner := getattr(source, "source", None)) is not None:
-        source = inner
-    return getattr(source, "origin", source.name)

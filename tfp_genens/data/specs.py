@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data.arrays import open_npz
-from tfp_genens.data.checks import CheckedSource
+from tfp_genens.data.checks import checked
 from tfp_genens.data.digits import open_digits
 from tfp_genens.data.images import open_images
 from tfp_genens.data.requests import Request
@@ -52,7 +52,7 @@ def open_source(
     *,
     argument: str = "--input",
     data_dir: str | None = None,
-) -> CheckedSource:
+) -> Source:
     """Opens a SPEC, "SCHEME:LOCATION"; what it yields is never empty, finite, of the expected
     shape.
 
@@ -73,6 +73,4 @@ def open_source(
     if scheme is None or not location:
         raise UserError(argument, f"a SPEC: {spec_forms()}", repr(spec))
     request = Request(spec, location, input_spec, argument, data_dir)
-    source = SCHEMES[scheme].open(request)
-    columns = getattr(source, "columns", None)
-    return CheckedSource(source, request, columns)
+    return checked(SCHEMES[scheme].open(request), request)

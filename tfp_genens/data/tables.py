@@ -24,7 +24,7 @@ import pyarrow.parquet
 from absl import logging
 
 from tfp_genens.data.requests import Request, listed
-from tfp_genens.data.sources import Batch, rebatch
+from tfp_genens.data.sources import Batch, Source
 
 ID_COLUMN = "example_id"
 _ROWS_AT_A_TIME = 1000
@@ -51,54 +51,14 @@ class _Labels:
     only: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class TableSource:
-    """Rows of a table as float32 [batch, *shape]; one column a scalar of the flattened event."""
-
-    request: Request
-    table: _Table
-    columns: tuple[str, ...]
-    shape: tuple[int, ...]
-    labels: _Labels | None
-
-    @property
-    def name(self) -> str:
-        return self.request.spec
-
-    @property
-    def num_examples(self) -> int | None:
-        if self.labels is not None and self.labels.only is not None:
-            return None
-        return self.table.num_rows
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        return rebatch(self._read(), batch_size)
-
-    def _read(self) -> Iterator[Batch]:
-        has_ids = ID_COLUMN in self.table.header
-        wanted = [*self.columns, *([ID_COLUMN] if has_ids else [])]
-        if self.labels is not None:
-            wanted.append(self.labels.column)
-        first_row = 0
-        for frame in self.table.frames(list(dict.fromkeys(wanted))):
-            frame.index = pd.RangeIndex(first_row, first_row + len(frame))
-            first_row += len(frame)
-            labels = None
-            if self.labels is not None:
-                frame, labels = _labelled(self.request, frame, self.labels)
-            ids = _ids(self.request, frame[ID_COLUMN]) if has_ids else _row_names(frame.index)
-            values = np.empty((len(frame), len(self.columns)), np.float32)
-            with np.errstate(over="ignore"):  # the finite check finds what overflows
-                for i, column in enumerate(self.columns):
-                    values[:, i] = _numbers(self.request, frame[column])
-            yield Batch(ids, values.reshape(len(frame), *self.shape), labels)
-
-
 @contextlib.contextmanager
 def _readable(request: Request) -> Iterator[None]:
     """Turns what pandas and PyArrow raise about files into the user's error."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+            yield
     except FileNotFoundError as e:
         raise request.error("an existing file", "no such file") from e
     except pd.errors.EmptyDataError as e:
@@ -107,65 +67,59 @@ def _readable(request: Request) -> Iterator[None]:
         raise request.error("a readable table", str(e)) from e
 
 
-def _streamed(request: Request, parts: Iterator[Any]) -> Iterator[Any]:
+def _frames(request: Request, table: _Table, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    frames = table.frames(columns)
     while True:
-        with _readable(request), warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            part = next(parts, None)
-        if part is None:
+        with _readable(request):
+            frame = next(frames, None)
+        if frame is None:
             return
-        yield part
+        yield frame
 
 
-def open_csv(request: Request) -> TableSource:
-    """Opens a CSV file with a header (compressed ones too, by their suffix); see `open_table`."""
-    path, labels = _parse(request)
+def open_csv(request: Request) -> Source:
+    """Opens a CSV file with a header (compressed ones too, by their suffix); see `_open`."""
+    return _open(request, _csv)
+
+
+def open_parquet(request: Request) -> Source:
+    """Opens a Parquet file; see `_open`."""
+    return _open(request, _parquet)
+
+
+def _csv(path: str) -> _Table:
     options: Any = {"encoding": "utf-8-sig", "skipinitialspace": True}
-    with _readable(request):
-        # Read as a row, not as a header: pandas would rename columns that appear twice.
-        top = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
+    # Read as a row, not as a header: pandas would rename columns that appear twice.
+    top = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
     header = tuple(top.iloc[0])
-    # Ids stay as they are written: "007" and "NA" are names.
-    missing = {name: [""] if name == ID_COLUMN else _MISSING for name in header}
 
     def frames(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        with _readable(request), warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-            reader = pd.read_csv(
-                path,
-                chunksize=_ROWS_AT_A_TIME,
-                dtype={ID_COLUMN: str},
-                keep_default_na=False,
-                na_values=missing,
-                index_col=False,
-                float_precision="round_trip",
-                skip_blank_lines=len(header) > 1,  # in a single column a blank is a missing value
-                **options,
-            )
-        with reader:
-            for frame in _streamed(request, reader):
+        with pd.read_csv(
+            path,
+            chunksize=_ROWS_AT_A_TIME,
+            dtype={ID_COLUMN: str},
+            keep_default_na=False,
+            # Ids stay as they are written: "007" and "NA" are names.
+            na_values={name: [""] if name == ID_COLUMN else _MISSING for name in header},
+            index_col=False,
+            float_precision="round_trip",
+            skip_blank_lines=len(header) > 1,  # in a single column a blank is a missing value
+            **options,
+        ) as reader:
+            for frame in reader:
                 yield frame[list(columns)]
 
-    return open_table(request, _Table(header, None, frames), labels)
+    return _Table(header, None, frames)
 
 
-def open_parquet(request: Request) -> TableSource:
-    """Opens a Parquet file; see `open_table`."""
-    path, labels = _parse(request)
-    with _readable(request), pyarrow.parquet.ParquetFile(path) as file:
-        header = tuple(file.schema_arrow.names)
-        num_rows = file.metadata.num_rows
-
+def _parquet(path: str) -> _Table:
     def frames(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        with _readable(request):
-            file = pyarrow.parquet.ParquetFile(path)
-        with file:
-            batches = file.iter_batches(_ROWS_AT_A_TIME, columns=list(columns))
-            for batch in _streamed(request, batches):
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_A_TIME, columns=list(columns)):
                 yield batch.to_pandas(ignore_metadata=True)  # a pandas index is a column too
 
-    return open_table(request, _Table(header, num_rows, frames), labels)
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return _Table(tuple(file.schema_arrow.names), file.metadata.num_rows, frames)
 
 
 def _parse(request: Request) -> tuple[str, _Labels | None]:
@@ -182,14 +136,47 @@ def _parse(request: Request) -> tuple[str, _Labels | None]:
     return os.path.expanduser(path), _Labels(asked["label"], asked.get("only"))
 
 
-def open_table(request: Request, table: _Table, labels: _Labels | None = None) -> TableSource:
-    """Chooses the columns that make up an input.
+def _open(request: Request, open_file: Callable[[str], _Table]) -> Source:
+    """Rows of a table as float32 [batch, *shape]; one column a scalar of the flattened event.
 
-    With an input spec these are its column names; without one, all numeric columns but `example_id`
-    and that of the labels, in the file's order. Ids come from `example_id` where there is such a
-    column, else they are "row 0", "row 1", ... Raises UserError: a missing or repeated column; a
-    header of numbers; no rows; while it is read, a cell that is no number.
+    With an input spec the columns are its column names; without one, all numeric columns but
+    `example_id` and that of the labels, in the file's order. Ids come from `example_id` where there
+    is such a column, else they are "row 0", "row 1", ... Raises UserError: a missing or repeated
+    column; a header of numbers; no rows; while it is read, a cell that is no number.
     """
+    path, labels = _parse(request)
+    with _readable(request):
+        table = open_file(path)
+    columns = _columns(request, table, labels)
+    spec = request.input_spec
+    shape = (len(columns),) if spec is None else tuple(spec.shape)
+
+    wanted = [*columns, *([ID_COLUMN] if ID_COLUMN in table.header else [])]
+    wanted += [labels.column] if labels else []
+
+    def read(batch_size: int) -> Iterator[Batch]:
+        first_row = 0
+        for frame in _frames(request, table, list(dict.fromkeys(wanted))):
+            frame.index = pd.RangeIndex(first_row, first_row + len(frame))
+            first_row += len(frame)
+            class_numbers = None
+            if labels is not None:
+                frame, class_numbers = _labelled(request, frame, labels)
+            ids = tuple(f"row {row}" for row in frame.index)
+            if ID_COLUMN in frame:
+                _check_all_there(request, frame[ID_COLUMN])
+                ids = tuple(map(str, frame[ID_COLUMN]))
+            values = np.column_stack([_numbers(request, frame[column]) for column in columns])
+            with np.errstate(over="ignore"):  # the finite check finds what overflows
+                values = values.astype(np.float32).reshape(len(frame), *shape)
+            yield Batch(ids, values, class_numbers)
+
+    num_rows = None if labels and labels.only is not None else table.num_rows
+    return Source(request.spec, shape, num_rows, read, request.spec, columns)
+
+
+def _columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[str, ...]:
+    """The columns that make up an input."""
     spec = request.input_spec
     if labels is not None and labels.column not in table.header:
         expected = f"a column named {labels.column!r} for the labels"
@@ -199,30 +186,27 @@ def open_table(request: Request, table: _Table, labels: _Labels | None = None) -
         if counts[column] > 1:
             raise request.error(f"a single column named {column!r}", f"{counts[column]} of them")
     if spec is None:
-        _check_header(request, table)
-        columns = _numeric_columns(request, table, labels)
-        shape: tuple[int, ...] = (len(columns),)
-    else:
-        columns, shape = spec.column_names(), tuple(spec.shape)
+        _check_header(request, table.header)
+        return _numeric_columns(request, table, labels)
+    columns = spec.column_names()
     missing = [column for column in columns if column not in table.header]
     if missing:
         raise request.error(
             f"a column named {missing[0]!r}",
             f"the columns {listed(table.header)} ({len(missing)} of {len(columns)} are missing)",
         )
-    return TableSource(request, table, columns, shape, labels)
+    return columns
 
 
-def _check_header(request: Request, table: _Table) -> None:
+def _check_header(request: Request, header: tuple[str, ...]) -> None:
     """Refuses columns without names, and a first row that is no header.
 
     The names 0, 1, 2, ... pass: pandas writes them where columns have no others.
     """
-    header = table.header
     if "" in header:
         raise request.error("a name for every column", f"none for column {header.index('')}")
     numbers = pd.to_numeric(pd.Series(header, dtype=str), errors="coerce")
-    if numbers.notna().all() and tuple(header) != tuple(map(str, range(len(header)))):
+    if numbers.notna().all() and header != tuple(map(str, range(len(header)))):
         raise request.error("the columns' names in the first row", f"numbers: {listed(header)}")
 
 
@@ -231,7 +215,7 @@ def _numeric_columns(request: Request, table: _Table, labels: _Labels | None) ->
 
     A column with a bad cell among numbers counts, so that the cell is reported.
     """
-    head = next(table.frames(table.header), None)
+    head = next(_frames(request, table, table.header), None)
     if head is None or not len(head):
         raise request.error("at least one input", "none")
     apart = {ID_COLUMN, labels.column if labels else ID_COLUMN}
@@ -251,6 +235,8 @@ def _is_number(dtype) -> bool:
 
 def _coerce(column: pd.Series) -> pd.Series:
     """Numbers where cells are numbers or their text, NaN elsewhere."""
+    if _is_number(column.dtype):
+        return column
     if pd.api.types.is_string_dtype(column.dtype):
         return pd.to_numeric(column, errors="coerce")
     return pd.Series(np.nan, index=column.index, dtype=float)
@@ -260,22 +246,27 @@ def _looks_numeric(column: pd.Series) -> bool:
     return _is_number(column.dtype) or bool(_coerce(column).notna().any())
 
 
-def _numbers(request: Request, column: pd.Series) -> np.ndarray:
-    """One column, indexed by row, as float64; missing cells are NaN, which `checks` refuses.
+def _check_cells(
+    request: Request, column: pd.Series, is_bad: Any, expected: str, shown: Callable[[Any], str]
+) -> None:
+    """Raises UserError naming column and row of the first bad cell."""
+    if is_bad.any():
+        at = int(np.argmax(is_bad))
+        got = f"{shown(column.iloc[at])} in row {column.index[at]}"
+        raise request.error(expected.format(f"column {column.name!r}"), got)
 
-    Raises UserError naming column and row of a cell that is no number.
-    """
-    if not _is_number(column.dtype):
-        coerced = _coerce(column)
-        bad = (coerced.isna() & column.notna()).to_numpy()
-        if bad.any():
-            at = int(np.argmax(bad))
-            raise request.error(
-                f"numbers in column {column.name!r}",
-                f"{str(column.iloc[at])!r} in row {column.index[at]}",
-            )
-        column = coerced
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+def _check_all_there(request: Request, column: pd.Series) -> None:
+    expected = "a value in {} of every row"
+    _check_cells(request, column, column.isna(), expected, lambda cell: "none")
+
+
+def _numbers(request: Request, column: pd.Series) -> np.ndarray:
+    """One column, indexed by row, as float64; missing cells are NaN, which `checks` refuses."""
+    numbers = _coerce(column)
+    is_bad = numbers.isna() & column.notna()
+    _check_cells(request, column, is_bad, "numbers in {}", lambda cell: repr(str(cell)))
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _labelled(
@@ -291,27 +282,6 @@ def _labelled(
             is_wanted |= pd.to_numeric(column, errors="coerce") == wanted_number
         return frame[is_wanted], None
     numbers = _numbers(request, column)
-    bad = (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > np.iinfo(np.int32).max)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise request.error(
-            f"whole numbers from 0 in column {column.name!r}",
-            f"{column.iloc[at]} in row {column.index[at]}",
-        )
+    is_bad = (numbers < 0) | (numbers != np.floor(numbers)) | (numbers > np.iinfo(np.int32).max)
+    _check_cells(request, column, is_bad, "whole numbers from 0 in {}", str)
     return frame, numbers.astype(np.int64)
-
-
-def _row_names(rows: pd.Index) -> tuple[str, ...]:
-    return tuple(f"row {row}" for row in rows)
-
-
-def _check_all_there(request: Request, column: pd.Series) -> None:
-    missing = column.isna().to_numpy()
-    if missing.any():
-        row = column.index[int(np.argmax(missing))]
-        raise request.error(f"a value in column {column.name!r} of every row", f"none in row {row}")
-
-
-def _ids(request: Request, column: pd.Series) -> tuple[str, ...]:
-    _check_all_there(request, column)
-    return tuple(map(str, column))

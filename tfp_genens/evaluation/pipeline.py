@@ -26,7 +26,7 @@ from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
 from tfp_genens.data.datasets import DATASETS
-from tfp_genens.data.sources import Source, origin_of, take
+from tfp_genens.data.sources import Source, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import accuracy, results, rows, store, tables
@@ -177,7 +177,7 @@ class _Scorer:
             inputs = [store.fingerprint(source, self._config.batch_size)]
         name = ood_set.name
         scored = self._scored(store.safe_name(name), source, set=name, inputs=inputs)
-        return ood_set, scored, origin_of(source)
+        return ood_set, scored, source.origin
 
     def _scored(self, file_name: str, source: Source, **key: Any) -> store.ScoredSet:
         outputs = self._config.outputs

@@ -119,7 +119,7 @@ class Store:
         with watched.progress(f"scoring {source.name}"):
             score_to_file(
                 ensemble,
-                watched,
+                watched.source,
                 scores_path,
                 batch_size=batch_size,
                 outputs=outputs,
@@ -188,13 +188,11 @@ class _Watched:
 
     def __init__(self, source: Source):
         self._source = source
-        self.name = source.name
-        self.shape = source.shape
-        self.num_examples = source.num_examples
+        self.source = dataclasses.replace(source, read=self._read)
         self._batches: list[Batch] = []
         self._bar: tqdm | None = None
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
+    def _read(self, batch_size: int) -> Iterator[Batch]:
         self._batches = []
         for batch in self._source.batches(batch_size):
             self._batches.append(batch)
@@ -206,7 +204,7 @@ class _Watched:
     def progress(self, label: str) -> Iterator[None]:
         """A bar on a terminal; nothing elsewhere."""
         with tqdm(
-            total=self.num_examples, desc=label, unit=" inputs", leave=False, disable=None
+            total=self._source.num_examples, desc=label, unit=" inputs", leave=False, disable=None
         ) as self._bar:
             yield
 
