@@ -216,10 +216,10 @@ def _examples(
     names = [name]
     if LABEL in features and isinstance(features[LABEL], tfds.features.ClassLabel):
         names.append(LABEL)
-    stored_as = tf.as_dtype(features[name].get_serialized_info().dtype)
+    are_floats = name == ROW and features[name].get_serialized_info().tf_dtype.is_floating
     with _quiet():
         try:
-            open_split = _parsed_rows if name == ROW and stored_as.is_floating else _decoded
+            open_split = _parsed_rows if are_floats else _decoded
             dataset = open_split(builder, split, names)
         except (ValueError, AssertionError, OSError) as e:
             raise request.error("a readable set", _first_line(e)) from e
