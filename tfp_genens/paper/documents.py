@@ -46,36 +46,6 @@ class Document:
     records: Records = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """One heading and at most one table, of a `TableDocument`."""
-
-    heading: str
-    text: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    body: tuple[tuple[str, ...], ...] = ()
-    notes: tuple[str, ...] = ()
-    code: tuple[str, ...] = ()
-    level: int = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class TableDocument:
-    """A document of before there were templates; to go when the last table has its own."""
-
-    title: str
-    text: tuple[str, ...]
-    sections: tuple[Section, ...]
-    records: tuple[Mapping[str, Any], ...]
-
-
-def as_document(found: Document | TableDocument) -> Document:
-    if isinstance(found, Document):
-        return found
-    context = {"title": found.title, "text": found.text, "sections": found.sections}
-    return Document("sections", context, found.records)
-
-
 def provenance(evaluations: Sequence[Evaluation], command: str) -> Document:
     """How every document ends: the evaluations' notes and commits, and the command.
 
@@ -135,21 +105,17 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
     )
-    found.filters |= {
-        "table": table,
-        "section_table": tables.markdown,
-        "sentence": judged.sentence,
-    }
+    found.filters |= {"table": table, "sentence": judged.sentence}
     found.globals["verdicts"] = verdicts
     return found
 
 
-def to_markdown(*documents: Document | TableDocument) -> str:
+def to_markdown(*documents: Document) -> str:
     """The documents as one page, in the order given."""
     templates = environment()
     texts = [
         templates.get_template(f"{document.template}.md.j2").render(**document.context)
-        for document in map(as_document, documents)
+        for document in documents
     ]
     return unwrapped("\n\n".join(texts))
 

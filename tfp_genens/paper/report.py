@@ -24,11 +24,11 @@ class MeasuredFigure:
 
     Attributes:
       page: the drawing.
-      numbers: what is written below its caption; its records are the CSV.
+      records: what was measured, unrounded: the CSV.
     """
 
     page: Page
-    numbers: Document
+    records: documents.Records
 
 
 def write_table(config: ReportConfig, row: Row) -> None:
@@ -39,7 +39,7 @@ def write_table(config: ReportConfig, row: Row) -> None:
     """
     documents.output_stem(config.output)
     evaluations = [evaluation_files.load(directory) for directory in config.evaluation_dir]
-    document = documents.as_document(row.function()(evaluations))
+    document = row.function()(evaluations)
     ending = documents.provenance(evaluations, _command(config, row))
     documents.write(config.output, document, ending)
 
@@ -60,15 +60,16 @@ def write_figure(config: ReportConfig, row: Row) -> None:
         page = made.page if row.is_trained else made
         content = page.png()
     context = {"title": page.title, "image": output.name, "caption": page.caption}
-    parts = [Document("figure", context), *([made.numbers] if row.is_trained else [])]
-    parts.append(documents.provenance(evaluations, _command(config, row)))
+    parts = [
+        Document("figure", context),
+        documents.provenance(evaluations, _command(config, row)),
+    ]
     with atomic_path(output) as temporary:
         temporary.write_bytes(content)
     print(output)
     documents.write_text(output.with_suffix(".md"), documents.to_markdown(*parts))
     if row.is_trained:
-        records = documents.to_csv(made.numbers.records)
-        documents.write_text(output.with_suffix(".csv"), records)
+        documents.write_text(output.with_suffix(".csv"), documents.to_csv(made.records))
 
 
 def _command(config: ReportConfig, row: Row) -> str:

@@ -6,24 +6,30 @@ second grows with the offsets. Centring takes out of log p what the offsets are 
 
 Log-probabilities may be as low as float64 goes. Where the square of a deviation overflows, the
 variance is inf, and a score that subtracts it -inf: the most anomalous there is. Where log p is not
-finite, the variance is NaN, which `metrics` counts against the score.
+finite, the variance is NaN, which `metrics` counts against the score. NumPy warns of either: callers
+use `np.errstate`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.paper import verdicts
-from tfp_genens.scoring.combine import EnsembleScore, mean, variance, waic
 
-LOG_PROB, CENTRED = "log_prob", "log_prob_centred"
 VARIANCE, MEAN, UNDECIDED = "variance", "mean", "undecided"
 
+DIRECTIONS = {
+    "log_prob_var_centred": LOWER_IS_NORMAL,
+    "waic_centred": HIGHER_IS_NORMAL,
+    "log_prob_mean_less_std": HIGHER_IS_NORMAL,
+}
+"""Of scores that the package does not have: centring takes more than the input that is scored."""
 
-def standard_deviation(log_prob: np.ndarray) -> np.ndarray:
-    """Over members (ddof 0), [num_members, batch] -> [batch]; inf where its square overflows."""
-    return np.sqrt(variance(log_prob))
+
+def waic(log_prob: np.ndarray) -> np.ndarray:
+    """E[log p(x)] - Var[log p(x)] over members (ddof 0), [num_members, batch] -> [batch]."""
+    return log_prob.mean(axis=0) - log_prob.var(axis=0)
 
 
 def mean_less_std(log_prob: np.ndarray) -> np.ndarray:
@@ -31,27 +37,7 @@ def mean_less_std(log_prob: np.ndarray) -> np.ndarray:
 
     Both are in nats, so that it ranks inputs alike in nats and in bits, as WAIC does not.
     """
-    return mean(log_prob) - standard_deviation(log_prob)
-
-
-SCORES: dict[str, EnsembleScore] = {
-    "log_prob_var_centred": EnsembleScore(
-        "Var, centred", CENTRED, variance, OutputSpec("nats^2", LOWER_IS_NORMAL)
-    ),
-    "waic_centred": EnsembleScore(
-        "WAIC, centred", CENTRED, waic, OutputSpec("nats", HIGHER_IS_NORMAL)
-    ),
-    "log_prob_mean_less_std": EnsembleScore(
-        "Mean - standard deviation", LOG_PROB, mean_less_std, OutputSpec("nats", HIGHER_IS_NORMAL)
-    ),
-}
-"""No rows of ENSEMBLE_SCORES: centring takes more than the input that is scored."""
-
-
-def member_means(log_prob: np.ndarray) -> np.ndarray:
-    """Over inputs, [num_members, num_inputs] -> [num_members]; -inf where the sum overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return log_prob.mean(axis=1)
+    return log_prob.mean(axis=0) - log_prob.std(axis=0)
 
 
 def offsets(log_prob: np.ndarray) -> np.ndarray:
@@ -63,15 +49,8 @@ def offsets(log_prob: np.ndarray) -> np.ndarray:
     Returns:
       nats, [num_members], their sum 0; not finite where a member's mean is not.
     """
-    means = member_means(log_prob)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return means - means.mean()
-
-
-def centred(log_prob: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Takes offsets `by` [num_members] out of log_prob [num_members, num_inputs]."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return log_prob - by[:, None]
+    means = log_prob.mean(axis=1)
+    return means - means.mean()
 
 
 def cross_centred(log_prob: np.ndarray) -> np.ndarray:
@@ -89,40 +68,37 @@ def cross_centred(log_prob: np.ndarray) -> np.ndarray:
         raise ValueError(f"`log_prob` must be of two inputs or more; got {log_prob.shape[1]}.")
     found = np.empty_like(log_prob)
     for half in (0, 1):
-        found[:, half::2] = centred(log_prob[:, half::2], offsets(log_prob[:, 1 - half :: 2]))
+        found[:, half::2] = log_prob[:, half::2] - offsets(log_prob[:, 1 - half :: 2])[:, None]
     return found
 
 
-def scores(log_prob: np.ndarray, centred_log_prob: np.ndarray) -> dict[str, np.ndarray]:
-    """SCORES of inputs, float64 [num_inputs] each; see the module for what overflows.
+def scores(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores of DIRECTIONS, float64 [num_inputs]; see the module for what overflows.
 
     Args:
       log_prob: nats, float64 [num_members, num_inputs].
-      centred_log_prob: the same, centred.
+      centred: the same, centred.
     """
-    members = {LOG_PROB: log_prob, CENTRED: centred_log_prob}
-    with np.errstate(over="ignore", invalid="ignore"):
-        return {name: row.function(members[row.of]) for name, row in SCORES.items()}
+    return {
+        "log_prob_var_centred": centred.var(axis=0),
+        "waic_centred": waic(centred),
+        "log_prob_mean_less_std": mean_less_std(log_prob),
+    }
 
 
-def medians(log_prob: np.ndarray, centred_log_prob: np.ndarray) -> dict[str, float]:
-    """Medians over inputs of the members' mean, variance and standard deviation.
-
-    Args:
-      log_prob: nats, float64 [num_members, num_inputs].
-      centred_log_prob: the same, centred.
+def medians(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, float]:
+    """Medians over inputs of the members' mean, variance and standard deviation; see `scores`.
 
     Returns:
       "mean" and "std" in nats, "var" and "var_centred" in nats^2; NaN where any input's is.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        of_inputs = {
-            "mean": mean(log_prob),
-            "var": variance(log_prob),
-            "var_centred": variance(centred_log_prob),
-            "std": standard_deviation(log_prob),
-        }
-        return {name: float(np.median(values)) for name, values in of_inputs.items()}
+    of_inputs = {
+        "mean": log_prob.mean(axis=0),
+        "var": log_prob.var(axis=0),
+        "var_centred": centred.var(axis=0),
+        "std": log_prob.std(axis=0),
+    }
+    return {name: float(np.median(of_set)) for name, of_set in of_inputs.items()}
 
 
 def decided_by(waic_auroc: float, variance_auroc: float, mean_auroc: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
@@ -12,21 +13,33 @@ from matplotlib.ticker import MaxNLocator
 
 from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations
+from tfp_genens.paper.documents import Document, to_markdown
 from tfp_genens.paper.labels import run_label
-from tfp_genens.paper.member_curve import MAX_SUBSETS, Point
+from tfp_genens.paper.member_curve import MAX_SUBSETS
 from tfp_genens.paper.requirements import require_any_score
 from tfp_genens.paper.tables.member_table import MemberScores, member_scores
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import WIDTH, Page
 
-# Colour, line, marker and width; later ones are drawn on top and are thinner.
-STYLES: dict[str, tuple[str, Any, str, float]] = {
-    "log_prob_mean": ("#E69F00", "-", "s", 2.6),
-    "log_prob_var": ("#CC79A7", (0, (1.5, 1)), "^", 1.6),
-    "waic": ("#000000", "-", "o", 1.4),
-    "critic_mean": ("#56B4E9", "-", "s", 2.0),
-    "critic_var": ("#0072B2", "-", "o", 1.4),
+
+def _style(color: str, line: Any, marker: str, width: float) -> dict[str, Any]:
+    return {
+        "color": color,
+        "linestyle": line,
+        "linewidth": width,
+        "marker": marker,
+        "markersize": 2 * width + 1,
+    }
+
+
+# Later ones are drawn on top and are thinner.
+STYLES = {
+    "log_prob_mean": _style("#E69F00", "-", "s", 2.6),
+    "log_prob_var": _style("#CC79A7", (0, (1.5, 1)), "^", 1.6),
+    "waic": _style("#000000", "-", "o", 1.4),
+    "critic_mean": _style("#56B4E9", "-", "s", 2.0),
+    "critic_var": _style("#0072B2", "-", "o", 1.4),
 }
 NUM_COLUMNS = 3
 MIN_SPAN = 10.0  # points of AUROC: less would blow noise up
@@ -53,68 +66,51 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         _block(block, scores, lines)
     layout.outer_labels(drawing, "members in the ensemble", "AUROC, percent")
     layout.legend(drawing, _handles(joined))
-    return Page(
-        "members",
-        title,
-        "Lines are means over the subsets of each size, bands reach from the lowest to the "
-        "highest of them. Subsets of one size share members, so a band is of these members, not "
-        "an interval for others, and has no width where all members are in. Sizes with more than "
-        f"{MAX_SUBSETS} subsets are judged on {MAX_SUBSETS} drawn ones. One member has no "
-        "variance, so its line begins at two, and WAIC of one member is its log p(x). The scales "
-        f"of the panels differ, none spanning less than {MIN_SPAN:.0f} points. "
-        + " ".join(_sentence(scores) for scores in joined),
-        drawing,
-    )
+    found = [
+        (
+            _heading(scores),
+            [
+                results.dataset_label(scores.configuration.first.document, n)
+                for n in scores.left_out
+            ],
+        )
+        for scores in joined
+    ]
+    context = {"max_subsets": MAX_SUBSETS, "min_span": MIN_SPAN, "evaluations": found}
+    caption = to_markdown(Document("figure_members", context)).strip()
+    return Page("members", title, caption, drawing)
 
 
 def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
     block.suptitle(_heading(scores), x=0.01, ha="left", fontsize=10.5)
-    axes = block.subplots(num_lines, NUM_COLUMNS, squeeze=False).flat
-    by_set: dict[str, list[Point]] = {}
-    for point in scores.curve():
-        if point.score in STYLES and point.size >= SMALLEST.get(point.score, 1):
-            by_set.setdefault(point.ood_dataset, []).append(point)
-    for ax, (name, points) in zip(axes, by_set.items(), strict=False):
-        _panel(ax, points)
-        ax.set_title(results.dataset_label(scores.configuration.first.document, name))
-    for ax in list(block.axes)[len(by_set) :]:
+    axes = list(block.subplots(num_lines, NUM_COLUMNS, squeeze=False).flat)
+    points = pd.DataFrame(scores.curve())
+    smallest = points["score"].map(SMALLEST).fillna(1)
+    points = points[points["score"].isin(STYLES) & (points["size"] >= smallest)]
+    by_set = points.groupby("ood_dataset", sort=False)
+    for ax, (name, of_set) in zip(axes, by_set, strict=False):
+        _panel(ax, of_set)
+        ax.set_title(results.dataset_label(scores.configuration.first.document, str(name)))
+    for ax in axes[by_set.ngroups :]:
         ax.set_visible(False)
 
 
-def _panel(ax: Axes, points: Sequence[Point]) -> None:
-    for score, (color, line, marker, width) in STYLES.items():
-        chosen = [point for point in points if point.score == score]
-        if not chosen:
-            continue
-        sizes = [point.size for point in chosen]
-        ax.fill_between(
-            sizes,
-            [point.lowest for point in chosen],
-            [point.highest for point in chosen],
-            color=color,
-            alpha=0.18,
-            linewidth=0,
-        )
-        ax.plot(
-            sizes,
-            [point.mean for point in chosen],
-            color=color,
-            linestyle=line,
-            linewidth=width,
-            marker=marker,
-            markersize=2 * width + 1,
-            clip_on=False,
-        )
-    low, high = limits(points)
+def _panel(ax: Axes, points: pd.DataFrame) -> None:
+    for score, style in STYLES.items():
+        chosen = points[points["score"] == score]
+        if len(chosen):
+            band = (chosen["size"], chosen["lowest"], chosen["highest"])
+            ax.fill_between(*band, color=style["color"], alpha=0.18, linewidth=0)
+            ax.plot(chosen["size"], chosen["mean"], clip_on=False, **style)
+    low, high = limits(points["lowest"].min(), points["highest"].max())
     margin = 0.03 * (high - low)
     ax.set_ylim(low - margin, high + margin)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     ax.grid(color="#dddddd", linewidth=0.5)
 
 
-def limits(points: Sequence[Point]) -> tuple[float, float]:
+def limits(low: float, high: float) -> tuple[float, float]:
     """The ends of a panel's AUROC axis: all bands, MIN_SPAN at least, within 0 to 100."""
-    low, high = min(p.lowest for p in points), max(p.highest for p in points)
     missing = max(0.0, MIN_SPAN - (high - low)) / 2
     low, high = low - missing, high + missing
     shift = max(0.0, -low) - max(0.0, high - 100.0)
@@ -128,28 +124,11 @@ def _handles(joined: Sequence[MemberScores]) -> list[Line2D]:
         for score in scores.configuration.first.in_distribution.scores.ensemble_scores
     }
     return [
-        Line2D(
-            [],
-            [],
-            color=color,
-            linestyle=line,
-            linewidth=width,
-            marker=marker,
-            markersize=2 * width + 1,
-            label=labels[score],
-        )
-        for score, (color, line, marker, width) in STYLES.items()
+        Line2D([], [], label=labels[score], **style)
+        for score, style in STYLES.items()
         if score in labels
     ]
 
 
 def _heading(scores: MemberScores) -> str:
     return f"{run_label(scores.configuration.first)}, {len(scores.members)} members"
-
-
-def _sentence(scores: MemberScores) -> str:
-    document = scores.configuration.first.document
-    if not scores.left_out:
-        return f"{_heading(scores)}: all its sets."
-    names = "; ".join(results.dataset_label(document, name) for name in scores.left_out)
-    return f"{_heading(scores)}: left out, because they were made against members: {names}."

@@ -10,19 +10,19 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results
 from tfp_genens.paper.counterparts import counterpart
-from tfp_genens.paper.figures.histograms import overlaid_histograms
+from tfp_genens.paper.documents import Document, to_markdown
+from tfp_genens.paper.figures import scores
+from tfp_genens.paper.figures.scores import MEMBER, axis_label
 from tfp_genens.paper.labels import member_name, run_label
 from tfp_genens.paper.requirements import require_scores
-from tfp_genens.reporting import layout, score_figures
+from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.image_figures import to_rgb
 from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, WIDTH, Page
 
 SCORES = ("rate", "distortion", "log_prob")
 EXAMPLES = ("first", "reconstructions")
-MEMBER = 0  # the member that reconstructed the examples
 NUM_IMAGES = 10
 WIDEN = 8.0  # how far axes follow OoD scores, in widths of the in-distribution range
 
@@ -43,28 +43,27 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     blocks = drawing.subfigures(len(evaluations), 1, squeeze=False, hspace=0.04)[:, 0]
     for block, evaluation in zip(blocks, evaluations, strict=True):
         _block(block, evaluation, _ranges(evaluation, evaluations))
-    return Page(
-        "figure_3",
-        title,
-        "After the paper's Figure 3. Of each evaluation one member is shown. Top: inputs and, "
-        "below them, what the member decodes from its code of them. Bottom: rate against "
-        "distortion of every input, and the distribution of its log p(x) (16-sample IWAE). "
-        "Evaluations of the same training set share their axes; scores outside are drawn at the "
-        "frame of the scatter plot and are counted in the legends. Means over inputs: "
-        + " ".join(_sentence(evaluation) for evaluation in evaluations),
-        drawing,
-    )
+    found = [
+        {
+            "heading": _heading(e),
+            "sets": [
+                {"label": s.label, **{score: _mean(s, score) for score in SCORES}}
+                for s in (e.in_distribution, shown_set(e))
+            ],
+            "aurocs": [
+                (e.score_label(score), scores.auroc(e, shown_set(e), score)) for score in SCORES
+            ],
+        }
+        for e in evaluations
+    ]
+    caption = to_markdown(Document("figure_3", {"evaluations": found})).strip()
+    return Page("figure_3", title, caption, drawing)
 
 
 def shown_set(evaluation: Evaluation) -> EvaluatedSet:
     """The OoD set that is shown beside the in-distribution one."""
     names = [s.name for s in evaluation.ood]
     return evaluation.ood[names.index(counterpart(evaluation.document["train_dataset"], names))]
-
-
-def auroc(evaluation: Evaluation, score: str) -> float:
-    """AUROC of the shown member on the shown set, percent."""
-    return evaluation.row(shown_set(evaluation).name, score)["auroc_members"][MEMBER]
 
 
 def _check(evaluation: Evaluation) -> None:
@@ -78,40 +77,31 @@ def _check(evaluation: Evaluation) -> None:
         )
 
 
+def _heading(evaluation: Evaluation) -> str:
+    return f"{run_label(evaluation)}, {member_name(evaluation, MEMBER)}"
+
+
 def _ranges(evaluation: Evaluation, evaluations: Sequence[Evaluation]) -> Ranges:
     """Ends of each score's axis: one for all evaluations of the same training set."""
+    train_dataset = evaluation.document["train_dataset"]
+    alike = [e for e in evaluations if e.document["train_dataset"] == train_dataset]
     found = {}
     for score in SCORES:
-        ends = [
-            score_figures.robust_range(
-                e.in_distribution.values(score, MEMBER),
-                [shown_set(e).values(score, MEMBER)],
-                WIDEN,
-            )
-            for e in evaluations
-            if e.document["train_dataset"] == evaluation.document["train_dataset"]
-        ]
-        found[score] = (min(low for low, _ in ends), max(high for _, high in ends))
+        low, high = zip(*(scores.ends(e, [shown_set(e)], score, WIDEN) for e in alike), strict=True)
+        found[score] = (min(low), max(high))
     return found
 
 
 def _block(block: SubFigure, evaluation: Evaluation, ranges: Ranges) -> None:
-    heading = f"{run_label(evaluation)}, {member_name(evaluation, MEMBER)}"
-    block.suptitle(heading, x=0.01, ha="left", fontsize=10.5)
+    block.suptitle(_heading(evaluation), x=0.01, ha="left", fontsize=10.5)
     axes = block.subplots(2, 2, height_ratios=(1, 2))
-    sides = ((evaluation.in_distribution, IN_COLOR), (shown_set(evaluation), OOD_COLOR))
-    for ax, (shown, color) in zip(axes[0], sides, strict=True):
+    ood = shown_set(evaluation)
+    for ax, shown, color in zip(
+        axes[0], (evaluation.in_distribution, ood), (IN_COLOR, OOD_COLOR), strict=True
+    ):
         _images(ax, evaluation, shown, color)
     _scatter(axes[1, 0], evaluation, ranges)
-    in_values, ood_values = (s.values("log_prob", MEMBER) for s, _ in sides)
-    overlaid_histograms(
-        axes[1, 1],
-        (sides[0][0].label, in_values),
-        [(f"{sides[1][0].label}, AUROC {auroc(evaluation, 'log_prob'):.1f}", ood_values)],
-        ranges["log_prob"],
-    )
-    label, unit = evaluation.score_label("log_prob"), evaluation.spec("log_prob").unit
-    axes[1, 1].set_xlabel(f"{label} [{unit}] ({score_figures.toward(evaluation, 'log_prob')})")
+    scores.histograms(axes[1, 1], evaluation, [ood], "log_prob", ranges["log_prob"])
     axes[1, 1].set_ylabel("share of inputs per bin")
 
 
@@ -136,38 +126,26 @@ def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
         (evaluation.in_distribution, IN_COLOR),
         (shown_set(evaluation), OOD_COLOR),
     ):
-        scores = np.stack([shown.values(score, MEMBER) for score in SCORES[:2]], axis=1)
-        clipped = np.clip(scores, *np.transpose([ranges[score] for score in SCORES[:2]]))
-        outside = np.any(clipped != scores, axis=1).mean()  # NaN is outside, and cannot be drawn
+        found = np.stack([shown.values(score, MEMBER) for score in SCORES[:2]], axis=1)
+        clipped = np.clip(found, *np.transpose([ranges[score] for score in SCORES[:2]]))
+        outside = np.any(clipped != found, axis=1).mean()  # NaN is outside, and cannot be drawn
         points.append(clipped)
-        colors += [color] * len(scores)
-        order.append(np.arange(len(scores)) / len(scores))
-        note = f" ({outside:.1%} outside the axes)" if outside else ""
-        handles.append(
-            Line2D(
-                [], [], color=color, marker="o", linestyle="", ms=4, label=f"{shown.label}{note}"
-            )
-        )
+        colors += [color] * len(found)
+        order.append(np.arange(len(found)) / len(found))
+        label = shown.label + (f" ({outside:.1%} outside the axes)" if outside else "")
+        handles.append(Line2D([], [], color=color, marker="o", linestyle="", ms=4, label=label))
     # Alternating, so that neither set hides the other.
     mixed = np.argsort(np.concatenate(order), kind="stable")
     x, y = np.concatenate(points)[mixed].T
     ax.scatter(x, y, s=5, c=np.array(colors)[mixed], alpha=0.4, linewidth=0, rasterized=True)
-    rate, distortion = (
-        f"{evaluation.score_label(score)} [{evaluation.spec(score).unit}]" for score in SCORES[:2]
-    )
     ax.set(
         xlim=_widened(ranges["rate"]),
         ylim=_widened(ranges["distortion"]),
-        xlabel=rate,
-        ylabel=distortion,
+        xlabel=axis_label(evaluation, "rate"),
+        ylabel=axis_label(evaluation, "distortion"),
     )
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.2),
-        borderaxespad=0.0,
-        fontsize=8.5,
-    )
+    where = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
+    ax.legend(handles=handles, fontsize=8.5, **where)
 
 
 def _widened(ends: tuple[float, float]) -> tuple[float, float]:
@@ -178,18 +156,3 @@ def _widened(ends: tuple[float, float]) -> tuple[float, float]:
 
 def _mean(shown: EvaluatedSet, score: str) -> float:
     return float(shown.values(score, MEMBER).mean())
-
-
-def _sentence(evaluation: Evaluation) -> str:
-    means = "; ".join(
-        f"{s.label}: distortion {_mean(s, 'distortion'):.1f}, rate {_mean(s, 'rate'):.1f}, "
-        f"log p(x) {_mean(s, 'log_prob'):.1f} nats"
-        for s in (evaluation.in_distribution, shown_set(evaluation))
-    )
-    aurocs = ", ".join(
-        f"{results.score_label(evaluation.document, score)} {auroc(evaluation, score):.1f}"
-        for score in SCORES
-    )
-    return (
-        f"{run_label(evaluation)}, {member_name(evaluation, MEMBER)}: {means}; AUROC of {aurocs}."
-    )

@@ -1,229 +1,136 @@
-"""What section 4.1 of the paper says of beta, each claim judged by a rule stated with it."""
+"""What section 4.1 of the paper says of beta: each claim of `beta_claims.toml`, judged."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import tomllib
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import jinja2
+import pandas as pd
 
 from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper.counterparts import counterpart
-from tfp_genens.paper.tables.beta_runs import Run, common_sets
+from tfp_genens.paper.tables.beta_runs import SCORES, Runs
+from tfp_genens.paper.tables.shared import set_labels
 
 YES, PARTLY, NO = "holds", "holds in part", "does not hold"
 GOOD_AUROC = 75.0  # half way from chance to perfect
 MAX_DISTANCE = 1.0  # standard deviations
 BULK = 0.5
 
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """A claim and what was measured.
-
-    Attributes:
-      claim: the paper's words, shortened.
-      rule: when it is taken to hold.
-      found: the numbers, as sentences.
-      verdict: YES, PARTLY or NO.
-    """
-
-    claim: str
-    rule: str
-    found: str
-    verdict: str
+Judged = tuple[list[Any], dict[str, Any]]
+"""What of a claim holds, and the numbers that its text shows."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Comparison:
-    """The runs with the highest and the lowest beta, and the sets that both have."""
-
-    high: Run
-    low: Run
-    ood_datasets: tuple[str, ...]
-    pair: str  # the OoD set that section 4.1 speaks of, or what stands for it
-
-    def label(self, name: str) -> str:
-        return self.high.set_named(name).label
-
-    def change(self, name: str, score: str) -> int:
-        """1: AUROC rises from high to low beta by more than the intervals; -1: it falls; 0."""
-        high, low = (run.evaluation.row(name, score) for run in (self.high, self.low))
-        if low["auroc_low"] > high["auroc_high"]:
-            return 1
-        return -1 if low["auroc_high"] < high["auroc_low"] else 0
-
-
-def judgements(runs: Sequence[Run]) -> tuple[Judgement, ...]:
+def judgements(runs: Runs) -> pd.DataFrame:
     """Every claim, by the runs with the highest and with the lowest beta.
 
-    Args:
-      runs: from the highest beta to the lowest, see `beta_runs.by_beta`.
+    Returns:
+      "claim" (the paper's words), "rule" (when it is taken to hold), "found" (the numbers, as
+      sentences) and "verdict" (YES, PARTLY or NO), indexed by the claims' names.
     """
-    names = common_sets(runs)
-    pair = counterpart(runs[0].evaluation.document["train_dataset"], names)
-    compared = _Comparison(runs[0], runs[-1], names, pair)
-    return tuple(judge(compared) for judge in CLAIMS)
-
-
-def _poor_everywhere(c: _Comparison) -> Judgement:
-    poor = {
-        score: [
-            c.label(name)
-            for name in c.ood_datasets
-            if c.high.evaluation.row(name, score)["auroc"] < GOOD_AUROC
-        ]
-        for score in ("log_prob", "waic")
+    high, low = runs.betas[0], runs.betas[-1]
+    pair = counterpart(runs.first.document["train_dataset"], runs.ood_datasets)
+    labels = set_labels(runs.first)
+    known = {
+        "high": f"{high:g}",
+        "low": f"{low:g}",
+        "inside": labels[IN_DISTRIBUTION],
+        "pair": labels[pair],
+        "labels": labels,
+        "num_sets": len(runs.ood_datasets),
+        "scores": {score: runs.first.score_label(score) for score in SCORES},
+        "good_auroc": GOOD_AUROC,
+        "max_distance": MAX_DISTANCE,
+        "bulk": BULK,
     }
-    parts = [
-        f"{_score(c, score)} is below on {len(labels)} of {len(c.ood_datasets)} sets"
-        + (f" ({'; '.join(labels)})" if labels else "")
-        for score, labels in poor.items()
-    ]
-    return Judgement(
-        f'Before the fix the VAE "performed poorly on all OoD datasets when using log p(x) and '
-        f'WAIC" (beta {c.high.beta:g})',
-        f"AUROC of both below {GOOD_AUROC:.0f} on every OoD set",
-        f"At beta {c.high.beta:g}, {', '.join(parts)}.",
-        _verdict(c.label(name) in labels for labels in poor.values() for name in c.ood_datasets),
-    )
+    source = resources.files("tfp_genens.paper").joinpath("beta_claims.toml")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    found = {}
+    for name, texts in tomllib.loads(source.read_text(encoding="utf-8")).items():
+        holds, numbers = CLAIMS[name](runs.at(high), runs.at(low), pair)
+        found[name] = {
+            part: environment.from_string(text).render(known | numbers)
+            for part, text in texts.items()
+        }
+        found[name]["verdict"] = YES if all(holds) else PARTLY if any(holds) else NO
+    return pd.DataFrame.from_dict(found, orient="index")
 
 
-def _similar_distortion(c: _Comparison) -> Judgement:
-    means = [c.high.moments(name, "distortion").mean for name in (IN_DISTRIBUTION, c.pair)]
-    distances = [run.distortion_distance(c.pair) for run in (c.high, c.low)]
-    row = c.high.evaluation.row(c.pair, "distortion")
-    return Judgement(
-        '"the distortion values between the FMNIST and MNIST test datasets are numerically quite '
-        f'similar" (beta {c.high.beta:g})',
-        f"the means lie less than {MAX_DISTANCE:g} in-distribution standard deviation apart",
-        f"Mean distortion at beta {c.high.beta:g} is {means[0]:.1f} nats on "
-        f"{c.label(IN_DISTRIBUTION)} and {means[1]:.1f} on {c.label(c.pair)}, "
-        f"{distances[0]:.2f} standard deviations apart ({distances[1]:.2f} at beta "
-        f"{c.low.beta:g}); its AUROC is {tables.auroc_text(row)}.",
-        _verdict([distances[0] < MAX_DISTANCE]),
-    )
+def _poor_everywhere(high: Runs, low: Runs, pair: str) -> Judged:
+    is_poor = high.aurocs["auroc"].unstack(sort=False)[["log_prob", "waic"]] < GOOD_AUROC
+    poor = {score: list(is_poor.index[is_poor[score]]) for score in is_poor}
+    return list(is_poor.to_numpy().ravel()), {"poor": poor}
 
 
-def _bulk_is_distortion(c: _Comparison) -> Judgement:
-    shares = {name: c.high.distortion_share(name) for name in (IN_DISTRIBUTION, c.pair)}
-    found = ", ".join(
-        f"{_percent(share)} on {c.label(name)} ({_percent(c.low.distortion_share(name))} at beta "
-        f"{c.low.beta:g})"
-        for name, share in shares.items()
-    )
-    return Judgement(
-        '"Distortion terms make up the bulk of the IWAE predictions"',
-        f"mean distortion is more than {_percent(BULK)} of mean distortion + rate on both sets",
-        f"Its share at beta {c.high.beta:g} is {found}.",
-        _verdict(share is not None and share > BULK for share in shares.values()),
-    )
-
-
-def _not_discriminative(c: _Comparison) -> Judgement:
-    row = c.high.evaluation.row(c.pair, "log_prob")
-    return Judgement(
-        f'"log p(x) was not very discriminative when classifying OoD MNIST" (beta {c.high.beta:g})',
-        f"AUROC below {GOOD_AUROC:.0f}",
-        f"AUROC of {_score(c, 'log_prob')} on {c.label(c.pair)} at beta {c.high.beta:g} is "
-        f"{tables.auroc_text(row)}.",
-        _verdict([row["auroc"] < GOOD_AUROC]),
-    )
-
-
-def _fidelity(c: _Comparison) -> Judgement:
-    return _moved(
-        c,
-        '"higher-fidelity autoencoding" with beta below 1',
-        "distortion",
-        "lower",
-        lambda high, low: low < high,
-    )
-
-
-def _higher_rates(c: _Comparison) -> Judgement:
-    return _moved(
-        c,
-        '"at the expense of higher rates"',
-        "rate",
-        "higher",
-        lambda high, low: low > high,
-    )
-
-
-def _moved(
-    c: _Comparison, claim: str, score: str, where: str, holds: Callable[[float, float], bool]
-) -> Judgement:
-    high, low = (run.moments(IN_DISTRIBUTION, score).mean for run in (c.high, c.low))
-    return Judgement(
-        claim,
-        f"mean {score} of in-distribution inputs is {where} at beta {c.low.beta:g}",
-        f"On {c.label(IN_DISTRIBUTION)} it is {high:.1f} nats at beta {c.high.beta:g} and "
-        f"{low:.1f} at beta {c.low.beta:g}.",
-        _verdict([holds(high, low)]),
-    )
-
-
-def _rate_beats_distortion(c: _Comparison) -> Judgement:
-    rows = {
-        name: [c.low.evaluation.row(name, score) for score in ("rate", "distortion")]
-        for name in c.ood_datasets
+def _similar_distortion(high: Runs, low: Runs, pair: str) -> Judged:
+    return [high.distances[pair] < MAX_DISTANCE], {
+        "inside_mean": high.nats.loc[(IN_DISTRIBUTION, "distortion"), "mean"],
+        "pair_mean": high.nats.loc[(pair, "distortion"), "mean"],
+        "high_distance": high.distances[pair],
+        "low_distance": low.distances[pair],
+        "auroc": tables.auroc_text(high.aurocs.loc[(pair, "distortion")]),
     }
-    better = [name for name, (rate, other) in rows.items() if rate["auroc"] > other["auroc"]]
-    rate, distortion = rows[c.pair]
-    return Judgement(
-        'Rates are "a more useful signal for identifying outliers than the total pixel '
-        f'distortion" (beta {c.low.beta:g})',
-        "AUROC of the rate is above that of the distortion on every OoD set",
-        f"At beta {c.low.beta:g} it is on {len(better)} of {len(rows)} sets; on {c.label(c.pair)} "
-        f"{tables.auroc_text(rate)} for the rate and {tables.auroc_text(distortion)} for the "
-        "distortion.",
-        _verdict(name in better for name in rows),
-    )
 
 
-def _fixed(c: _Comparison) -> Judgement:
-    scores = ("rate", "log_prob", "waic")
-    parts = []
-    for score in scores:
-        high, low = (run.evaluation.row(c.pair, score) for run in (c.high, c.low))
-        changes = [c.change(name, score) for name in c.ood_datasets]
-        parts.append(
-            f"{_score(c, score)} goes from {tables.auroc_text(high)} to {tables.auroc_text(low)} "
-            f"on {c.label(c.pair)}, and of {len(changes)} sets rises on {changes.count(1)} and "
-            f"falls on {changes.count(-1)}"
-        )
-    return Judgement(
-        f'Re-training with beta {c.low.beta:g} "fixes the OoD detection model"',
-        f"on {c.label(c.pair)}, AUROC of {', '.join(_score(c, s) for s in scores)} each rises from "
-        f"beta {c.high.beta:g} to {c.low.beta:g} by so much that the 95 % intervals over inputs "
-        "do not overlap (other members might move it further)",
-        f"{'; '.join(parts)} (beyond the intervals).",
-        _verdict(c.change(c.pair, score) == 1 for score in scores),
-    )
+def _bulk_is_distortion(high: Runs, low: Runs, pair: str) -> Judged:
+    found = {"high": high, "low": low}
+    shares = pd.DataFrame(
+        {name: runs.nats["distortion_share"].xs("rate", level=1) for name, runs in found.items()}
+    ).loc[[IN_DISTRIBUTION, pair]]
+    texts = (100 * shares).map("{:.0f} %".format, na_action="ignore").fillna("-")
+    return list(shares["high"] > BULK), {"shares": texts}
 
 
-CLAIMS: tuple[Callable[[_Comparison], Judgement], ...] = (
-    _poor_everywhere,
-    _similar_distortion,
-    _bulk_is_distortion,
-    _not_discriminative,
-    _fidelity,
-    _higher_rates,
-    _rate_beats_distortion,
-    _fixed,
-)
+def _not_discriminative(high: Runs, low: Runs, pair: str) -> Judged:
+    row = high.aurocs.loc[(pair, "log_prob")]
+    return [row["auroc"] < GOOD_AUROC], {"auroc": tables.auroc_text(row)}
 
 
-def _verdict(parts: Iterable[bool]) -> str:
-    found = list(parts)
-    if all(found):
-        return YES
-    return PARTLY if any(found) else NO
+def _fidelity(high: Runs, low: Runs, pair: str) -> Judged:
+    at_high, at_low = (run.nats.loc[(IN_DISTRIBUTION, "distortion"), "mean"] for run in (high, low))
+    return [at_low < at_high], {"at_high": at_high, "at_low": at_low}
 
 
-def _score(c: _Comparison, score: str) -> str:
-    return c.high.evaluation.score_label(score)
+def _higher_rates(high: Runs, low: Runs, pair: str) -> Judged:
+    at_high, at_low = (run.nats.loc[(IN_DISTRIBUTION, "rate"), "mean"] for run in (high, low))
+    return [at_low > at_high], {"at_high": at_high, "at_low": at_low}
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f} %"
+def _rate_beats_distortion(high: Runs, low: Runs, pair: str) -> Judged:
+    found = low.aurocs["auroc"].unstack()
+    is_better = found["rate"] > found["distortion"]
+    texts = {s: tables.auroc_text(low.aurocs.loc[(pair, s)]) for s in ("rate", "distortion")}
+    return list(is_better), {"num_better": is_better.sum(), **texts}
+
+
+def _fixed(high: Runs, low: Runs, pair: str) -> Judged:
+    # Beyond the intervals: they do not overlap.
+    rises = low.aurocs["auroc_low"] > high.aurocs["auroc_high"]
+    falls = low.aurocs["auroc_high"] < high.aurocs["auroc_low"]
+    changes = {
+        score: {
+            "at_high": tables.auroc_text(high.aurocs.loc[(pair, score)]),
+            "at_low": tables.auroc_text(low.aurocs.loc[(pair, score)]),
+            "num_rises": rises.xs(score, level="score").sum(),
+            "num_falls": falls.xs(score, level="score").sum(),
+        }
+        for score in ("rate", "log_prob", "waic")
+    }
+    return [rises[pair, score] for score in changes], {"changes": changes}
+
+
+CLAIMS: dict[str, Callable[[Runs, Runs, str], Judged]] = {
+    "poor_everywhere": _poor_everywhere,
+    "similar_distortion": _similar_distortion,
+    "bulk_is_distortion": _bulk_is_distortion,
+    "not_discriminative": _not_discriminative,
+    "fidelity": _fidelity,
+    "higher_rates": _higher_rates,
+    "rate_beats_distortion": _rate_beats_distortion,
+    "fixed": _fixed,
+}
+"""What judges each claim of `beta_claims.toml`."""

@@ -3,82 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import labels
+from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.requirements import require_scores
-from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.paper.tables.shared import identity, values
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 SCORES = ("rate", "log_prob", "distortion", "waic")
 NATS = ("rate", "distortion", "log_prob")
 
 
 @dataclasses.dataclass(frozen=True)
-class Moments:
-    """One member score over the inputs of a set.
+class Runs:
+    """Evaluations, reduced to the OoD sets that all have.
 
     Attributes:
-      mean: nats; the mean over members of each member's mean over inputs.
-      std: nats; the mean over members of each member's standard deviation over inputs (ddof 0).
+      evaluations: by beta, see there.
+      aurocs: AUROC, its interval and the paper's, percent; sets in order.
+      nats: in-distribution inputs first. "mean" and "std": over inputs (ddof 0), each the mean over
+        members (the attacked ones where a set attacks any); NaN where one input's score is.
+        "distortion_share": mean distortion as a fraction of mean distortion + rate (the negative
+        ELBO), NaN where distortion is negative, as it may be of pixels outside the valid range.
+      distances: by set and beta, how far the mean distortions of the set and of the in-distribution
+        inputs lie apart, in standard deviations of the latter.
+
+    `aurocs` and `nats` are indexed by set, score and beta; their columns are those of the CSV file.
     """
 
-    mean: float
-    std: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One evaluation and the beta its members were trained with."""
-
-    evaluation: Evaluation
-    beta: float
+    evaluations: Mapping[float, Evaluation]
+    aurocs: pd.DataFrame
+    nats: pd.DataFrame
+    distances: Any
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        return self.evaluation.document["manifests"][0]["config"]
+    def betas(self) -> list[float]:
+        """From the highest, to which the lowest is compared."""
+        return list(self.evaluations)
 
-    def set_named(self, name: str) -> EvaluatedSet:
-        """An OoD set, or results.IN_DISTRIBUTION."""
-        everyone = (self.evaluation.in_distribution, *self.evaluation.ood)
-        return next(s for s in everyone if s.name == name)
+    @property
+    def first(self) -> Evaluation:
+        return self.evaluations[self.betas[0]]
 
-    def members(self, name: str) -> Sequence[int]:
-        """Positions of the members that single-model numbers are of: the attacked ones, or all."""
-        if name == IN_DISTRIBUTION:
-            return range(self.evaluation.in_distribution.scores.num_members)
-        return self.evaluation.row(name, "rate")["members_used"]
+    def at(self, beta: float) -> Runs:
+        """The frames at one beta: indexed by set and score, distances by set."""
+        aurocs, nats = (frame.xs(beta, level="beta") for frame in (self.aurocs, self.nats))
+        return Runs(self.evaluations, aurocs, nats, self.distances[beta])
 
-    def moments(self, name: str, score: str) -> Moments:
-        """Of one of NATS over a set's inputs; NaN where one of them is."""
-        values = [self.set_named(name).values(score, m) for m in self.members(name)]
-        return Moments(
-            mean=float(np.mean([v.mean() for v in values])),
-            std=float(np.mean([v.std() for v in values])),
-        )
-
-    def distortion_share(self, name: str) -> float | None:
-        """Mean distortion as a fraction of mean distortion + rate (the negative ELBO).
-
-        None where distortion is negative, as it may be of pixels outside the valid range.
-        """
-        distortion, rate = (self.moments(name, score).mean for score in ("distortion", "rate"))
-        return None if distortion < 0 else distortion / (distortion + rate)
-
-    def distortion_distance(self, name: str) -> float:
-        """How far the mean distortions of a set and of the in-distribution inputs lie apart, in
-        standard deviations of the latter."""
-        inside = self.moments(IN_DISTRIBUTION, "distortion")
-        difference = self.moments(name, "distortion").mean - inside.mean
-        return float(np.divide(abs(difference), inside.std))
+    @property
+    def ood_datasets(self) -> list[str]:
+        return list(self.aurocs.index.unique("set"))
 
 
-def by_beta(evaluations: Sequence[Evaluation]) -> tuple[Run, ...]:
+def by_beta(evaluations: Sequence[Evaluation]) -> Runs:
     """The evaluations from the highest beta to the lowest.
 
     Raises:
@@ -88,7 +73,7 @@ def by_beta(evaluations: Sequence[Evaluation]) -> tuple[Run, ...]:
     for evaluation in evaluations:
         require_scores(evaluation, SCORES)
     documents = [evaluation.document for evaluation in evaluations]
-    trained = list(dict.fromkeys((d["train_dataset"], d["model"]) for d in documents))
+    trained = {(d["train_dataset"], d["model"]) for d in documents}
     betas = [labels.beta(evaluation) for evaluation in evaluations]
     known = [beta for beta in betas if beta is not None]
     if len(trained) != 1 or len(known) < max(2, len(betas)) or len(set(known)) != len(known):
@@ -100,48 +85,100 @@ def by_beta(evaluations: Sequence[Evaluation]) -> tuple[Run, ...]:
                 for d, beta in zip(documents, betas, strict=True)
             ),
         )
-    runs = [Run(e, beta) for e, beta in zip(evaluations, known, strict=True)]
-    if not common_sets(runs):
+    by_beta = dict(sorted(zip(known, evaluations, strict=True), key=lambda pair: -pair[0]))
+    names = [[s.name for s in evaluation.ood] for evaluation in by_beta.values()]
+    common = [name for name in names[0] if all(name in others for others in names)]
+    if not common:
         raise UserError(
             ARGUMENT,
             "evaluations with OoD sets in common",
             "; ".join(listed(s.name for s in e.ood) for e in evaluations),
         )
-    return tuple(sorted(runs, key=lambda run: -run.beta))
+    return Runs(by_beta, _aurocs(by_beta, common), *_nats(by_beta, common))
 
 
-def common_sets(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The OoD sets that every run has, in the first one's order."""
-    return tuple(
-        s.name
-        for s in runs[0].evaluation.ood
-        if all(s.name in [o.name for o in run.evaluation.ood] for run in runs)
+def _lines(
+    by_beta: Mapping[float, Evaluation],
+    sets: Sequence[str],
+    scores: Sequence[str],
+    measured: Callable[[Evaluation, str, str], Mapping[str, Any]],
+) -> pd.DataFrame:
+    """What is measured of an evaluation, a set and a score."""
+    lines = [
+        {
+            **identity(evaluation, "train_dataset"),
+            "beta": beta,
+            "members": evaluation.document["members"],
+            "set": name,
+            "score": score,
+            **measured(evaluation, name, score),
+        }
+        for name in sets
+        for score in scores
+        for beta, evaluation in by_beta.items()
+    ]
+    return pd.DataFrame(lines).set_index(["set", "score", "beta"], drop=False)
+
+
+def _aurocs(by_beta: Mapping[float, Evaluation], ood_datasets: Sequence[str]) -> pd.DataFrame:
+    def measured(evaluation: Evaluation, name: str, score: str) -> dict[str, Any]:
+        document, row = evaluation.document, evaluation.row(name, score)
+        keys = ("auroc", "auroc_low", "auroc_high", "num_in", "num_out", "num_nan")
+        theirs = paper.value(document["train_dataset"], name, score, document["model"])
+        return {**{key: row[key] for key in keys}, "paper_auroc": theirs}
+
+    found = _lines(by_beta, ood_datasets, SCORES, measured)
+    return found.astype({"paper_auroc": float})
+
+
+def _nats(
+    by_beta: Mapping[float, Evaluation], ood_datasets: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def measured(evaluation: Evaluation, name: str, score: str) -> dict[str, float]:
+        of_members = values(evaluation, score)[name]
+        if name != IN_DISTRIBUTION:
+            of_members = of_members[evaluation.row(name, "rate")["members_used"]]
+        return {
+            "mean": float(np.mean([v.mean() for v in of_members])),
+            "std": float(np.mean([v.std() for v in of_members])),
+        }
+
+    nats = _lines(by_beta, (IN_DISTRIBUTION, *ood_datasets), NATS, measured)
+    distortion = nats.xs("distortion", level="score")[["mean", "std"]].unstack(sort=False)
+    means, stds = distortion["mean"], distortion["std"]
+    rates = nats.xs("rate", level="score")["mean"].unstack(sort=False)
+    share = (means / (means + rates)).where(means >= 0)
+    nats["distortion_share"] = [share.loc[name, beta] for name, _, beta in nats.index]
+    return nats, (means - means.loc[IN_DISTRIBUTION]).abs() / stds.loc[IN_DISTRIBUTION]
+
+
+def differences(runs: Runs) -> dict[str, list[tuple[str, str]]]:
+    """Whatever else differs between the runs: settings, numbers of things, and sets left out."""
+    documents = {f"{beta:g}": e.document for beta, e in runs.evaluations.items()}
+    configs = pd.DataFrame(
+        {beta: d["manifests"][0]["config"] for beta, d in documents.items()}, dtype=object
     )
-
-
-def not_comparable(runs: Sequence[Run]) -> list[str]:
-    """One sentence for whatever else differs between the runs."""
-    found = []
-    for name in dict.fromkeys(name for run in runs for name in run.config):
-        values = [run.config.get(name) for run in runs]
-        if name not in ("beta", "seed") and any(value != values[0] for value in values):
-            found.append(f"{name} differs too: {_at_each(runs, values)}.")
-    counts = {
-        "members": [run.evaluation.document["members"] for run in runs],
-        "in-distribution inputs": [run.evaluation.document["num_in"] for run in runs],
+    counts = pd.DataFrame(
+        {
+            beta: {"members": d["members"], "in-distribution inputs": d["num_in"]}
+            for beta, d in documents.items()
+        }
+    )
+    left_out = [
+        (f"{beta:g}", ", ".join(s.label for s in e.ood if s.name not in runs.ood_datasets))
+        for beta, e in runs.evaluations.items()
+    ]
+    return {
+        "settings": _differing(configs.drop(["beta", "seed"], errors="ignore")),
+        "counts": _differing(counts),
+        "left_out": [(beta, names) for beta, names in left_out if names],
     }
-    for name, numbers in counts.items():
-        if len(set(numbers)) > 1:
-            found.append(f"The number of {name} differs too: {_at_each(runs, numbers)}.")
-    shared = common_sets(runs)
-    for run in runs:
-        others = [s.label for s in run.evaluation.ood if s.name not in shared]
-        if others:
-            found.append(f"Left out, because only beta {run.beta:g} has it: {', '.join(others)}.")
-    return found
 
 
-def _at_each(runs: Sequence[Run], values: Sequence[Any]) -> str:
-    return ", ".join(
-        f"{value} at beta {run.beta:g}" for run, value in zip(runs, values, strict=True)
-    )
+def _differing(found: pd.DataFrame) -> list[tuple[str, str]]:
+    """Lines whose columns are not all alike, as text."""
+    return [
+        (str(name), ", ".join(f"{value} at beta {beta}" for beta, value in line.items()))
+        for name, line in found.iterrows()
+        if any(value != line.iloc[0] for value in line)
+    ]

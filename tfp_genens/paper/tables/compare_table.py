@@ -113,11 +113,16 @@ def _named_columns(evaluations: Sequence[Evaluation]) -> Columns:
 
 def _shared_scores(columns: Columns) -> list[str]:
     """The base's main scores that all have."""
-    main_scores = {e.directory: e.document["main_scores"] for e in columns.values()}
-    first, *others = (e.document["main_scores"] for e in columns.values())
+    main_scores = [
+        paper.main_scores(e.document["main_scores"], e.document["model"]) for e in columns.values()
+    ]
+    first, *others = main_scores
     scores = [score for score in first if all(score in other for other in others)]
     if not scores:
-        got = "; ".join(f"{name}: {', '.join(found)}" for name, found in main_scores.items())
+        got = "; ".join(
+            f"{evaluation.directory}: {', '.join(found)}"
+            for evaluation, found in zip(columns.values(), main_scores, strict=True)
+        )
         raise UserError(ARGUMENT, "evaluations with a main score in common", got)
     if not any(evaluation.ood for evaluation in columns.values()):
         raise UserError(ARGUMENT, "evaluations of OoD sets", "none that has any")

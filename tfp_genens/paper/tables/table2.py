@@ -160,7 +160,7 @@ def _cells(
     """
     first, model = configuration.first, configuration.model
     train_dataset = configuration.train_dataset
-    scores = list(first.document["main_scores"])
+    scores = list(paper.main_scores(first.document["main_scores"], model))
     if not any(paper.columns(name, model) for name in scores):  # beyond the paper: single models
         scores = list(first.in_distribution.scores.member_scores)
 

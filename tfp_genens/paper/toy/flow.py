@@ -11,49 +11,35 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_genens.bijectors import masked_autoregressive_flow
-from tfp_genens.paper.toy.normal import tensor_draws
-from tfp_genens.paper.toy.steps import train
+from tfp_genens.paper.toy.steps import adam, tensor_draws, train
 from tfp_genens.seeds import derive_int, derive_seed
 
 
 @dataclasses.dataclass(frozen=True)
 class FlowSettings:
-    """What the paper leaves open.
+    """What the paper leaves open."""
 
-    Attributes:
-      num_flows: MAF bijectors; between them the two dimensions change places.
-      hidden_units: of each bijector's network, ReLU.
-      batch_size: points a step.
-      learning_rate: of Adam at the start; it falls to zero along a half cosine.
-      steps: of maximum likelihood on fresh draws of p(x).
-    """
-
-    num_flows: int = 4
-    hidden_units: tuple[int, ...] = (32, 32)
+    num_flows: int = 4  # MAF bijectors; between them the two dimensions change places
+    hidden_units: tuple[int, ...] = (32, 32)  # of each bijector's network, ReLU
     batch_size: int = 256
-    learning_rate: float = 5e-3
-    steps: int = 3000
+    learning_rate: float = 5e-3  # of Adam at the start; it falls to zero along a half cosine
+    steps: int = 3000  # of maximum likelihood on fresh draws of p(x)
 
 
 class Flow(tf.Module):
-    """MAF bijectors on a standard normal.
-
-    Args:
-      settings: sizes and steps.
-      seed: of weights and data.
-    """
+    """MAF bijectors on a standard normal, with weights and data of a seed."""
 
     def __init__(self, settings: FlowSettings, seed: int):
         super().__init__(name="flow")
-        self._settings = settings
-        self._seed = seed
+        self._settings, self._seed = settings, seed
         layers: list[tfb.Bijector] = []
         for i in range(settings.num_flows):
-            weights = derive_int(seed, "toy", "flow", i)
-            layers.append(
-                masked_autoregressive_flow(2, hidden_units=settings.hidden_units, seed=weights)
-            )
-            layers.append(tfb.Permute([1, 0]))
+            seed_of_weights = derive_int(seed, "toy", "flow", i)
+            units = settings.hidden_units
+            layers += [
+                masked_autoregressive_flow(2, hidden_units=units, seed=seed_of_weights),
+                tfb.Permute([1, 0]),
+            ]
         base = tfd.MultivariateNormalDiag(loc=tf.zeros(2))
         self.distribution = tfd.TransformedDistribution(base, tfb.Chain(layers[:-1]))
 
@@ -61,9 +47,7 @@ class Flow(tf.Module):
         """Returns the mean negative log-likelihoods in nats, float32 [num_calls]."""
         settings = self._settings
         schedule = tf_keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.steps)
-        optimizer = tf_keras.optimizers.legacy.Adam(schedule)
-        variables = self.distribution.trainable_variables
-        optimizer._create_all_weights(variables)
+        minimize = adam(self.distribution.trainable_variables, schedule)
         seed = tf.constant(derive_seed(self._seed, "toy", "flow"))
 
         def step(i: tf.Tensor) -> tf.Tensor:
@@ -71,8 +55,7 @@ class Flow(tf.Module):
             x = tensor_draws([settings.batch_size], step_seed)
             with tf.GradientTape() as tape:
                 loss = -tf.reduce_mean(self.distribution.log_prob(x))
-            gradients = tape.gradient(loss, variables)
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            minimize(tape, loss)
             return loss
 
         return train(step, settings.steps, [], "flow")

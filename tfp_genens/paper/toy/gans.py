@@ -7,53 +7,41 @@ touches another: the losses are summed, and the optimizer works on each weight b
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from tfp_genens.models.wgan import gradient_penalty
-from tfp_genens.paper.toy.normal import CENTRE, tensor_draws
-from tfp_genens.paper.toy.steps import train
+from tfp_genens.paper.toy.regions import CENTRE
+from tfp_genens.paper.toy.steps import adam, tensor_draws, train
 from tfp_genens.seeds import derive_seed, numpy_generator
+
+# Gulrajani et al. (2017)
+_adam = functools.partial(adam, beta_1=0.5, beta_2=0.9)
+_fold_in = tf.random.experimental.stateless_fold_in
+_split = tf.random.experimental.stateless_split
 
 
 @dataclasses.dataclass(frozen=True)
 class GanSettings:
-    """What the paper leaves open, but for the number of fine-tuning steps.
+    """What the paper leaves open, but for the number of fine-tuning steps."""
 
-    Attributes:
-      num_members: GANs, five as in the paper's other ensembles.
-      hidden_units: of generator and critic alike, leaky ReLU.
-      latent_size: dimensions of the generator's noise.
-      batch_size: real points a step, and as many generated ones.
-      critic_learning_rate: of Adam, with beta_1 and beta_2 as Gulrajani et al. (2017) have them;
-        of fine-tuning, too.
-      generator_learning_rate: likewise; at a tenth of the critic's, samples kept closer to p(x)'s
-        mean and covariance than at the same.
-      generator_steps: of the adversarial phase; with more, the moments came no closer.
-      critic_steps: before each generator step.
-      penalty_weight: of the gradient penalty.
-      finetune_steps: of the discriminators against their finished generators (paper, Figure 2).
-      is_centred: whether the networks work with x less p(x)'s centre, as those on images do with
-        pixels about zero. Else all generators start at the origin and approach p(x) from one side.
-    """
-
-    num_members: int = 5
-    hidden_units: tuple[int, ...] = (64, 64)
-    latent_size: int = 2
-    batch_size: int = 128
-    critic_learning_rate: float = 1e-3
+    num_members: int = 5  # GANs, as in the paper's other ensembles
+    hidden_units: tuple[int, ...] = (64, 64)  # of generator and critic alike, leaky ReLU
+    latent_size: int = 2  # dimensions of the generator's noise
+    batch_size: int = 128  # real points a step, and as many generated ones
+    critic_learning_rate: float = 1e-3  # of Adam; of fine-tuning, too
+    # At a tenth of the critics', samples kept closer to p(x)'s moments than at the same.
     generator_learning_rate: float = 1e-4
-    generator_steps: int = 3000
-    critic_steps: int = 5
-    penalty_weight: float = 10.0
-    finetune_steps: int = 10000
+    generator_steps: int = 3000  # with more, the moments came no closer
+    critic_steps: int = 5  # before each generator step
+    penalty_weight: float = 10.0  # of the gradient penalty
+    finetune_steps: int = 10000  # of the discriminators (paper, Figure 2)
+    # Whether the networks work with x less p(x)'s centre, as those on images do with pixels about
+    # zero. Else all generators start at the origin and approach p(x) from one side.
     is_centred: bool = True
-
-
-BETAS = {"beta_1": 0.5, "beta_2": 0.9}
 
 
 class Networks(tf.Module):
@@ -70,31 +58,21 @@ class Networks(tf.Module):
         super().__init__(name=name)
         self.kernels = []
         self.biases = []
-        for layer, (num_in, num_out) in enumerate(itertools.pairwise(sizes)):
-            limit = np.sqrt(6.0 / (num_in + num_out))
+        for layer, shape in enumerate(itertools.pairwise(sizes)):
+            limit = np.sqrt(6.0 / sum(shape))
             kernels = [
-                numpy_generator(seed, name, "member", member, layer).uniform(
-                    -limit, limit, (num_in, num_out)
-                )
+                numpy_generator(seed, name, "member", member, layer).uniform(-limit, limit, shape)
                 for member in range(num_members)
             ]
             self.kernels.append(tf.Variable(np.stack(kernels).astype(np.float32)))
-            self.biases.append(tf.Variable(tf.zeros([num_members, 1, num_out])))
+            self.biases.append(tf.Variable(tf.zeros([num_members, 1, shape[1]])))
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """[num_members, batch, input] -> [num_members, batch, output]."""
-        last = len(self.kernels) - 1
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            x = tf.nn.leaky_relu(x) if layer else x
             x = tf.matmul(x, kernel) + bias
-            if layer < last:
-                x = tf.nn.leaky_relu(x)
         return x
-
-
-def _adam(learning_rate: float, networks: Networks) -> tf_keras.optimizers.legacy.Optimizer:
-    optimizer = tf_keras.optimizers.legacy.Adam(learning_rate, **BETAS)
-    optimizer._create_all_weights(networks.trainable_variables)
-    return optimizer
 
 
 class Gans(tf.Module):
@@ -108,9 +86,7 @@ class Gans(tf.Module):
 
     def __init__(self, settings: GanSettings, seed: int, label: str = ""):
         super().__init__(name="gans")
-        self._settings = settings
-        self._seed = seed
-        self._label = label
+        self._settings, self._seed, self._label = settings, seed, label
         self._origin = tf.constant(CENTRE if settings.is_centred else (0.0, 0.0))
         num, hidden = settings.num_members, settings.hidden_units
         sizes = (settings.latent_size, *hidden, 2)
@@ -125,18 +101,25 @@ class Gans(tf.Module):
           samples, see `steps.train`.
         """
         settings = self._settings
-        critic_optimizer = _adam(settings.critic_learning_rate, self.critics)
-        generator_optimizer = _adam(settings.generator_learning_rate, self.generators)
+        for_critics = _adam(self.critics.trainable_variables, settings.critic_learning_rate)
+        for_generators = _adam(
+            self.generators.trainable_variables, settings.generator_learning_rate
+        )
         seed = tf.constant(derive_seed(self._seed, "toy", "adversarial"))
 
         def step(i: tf.Tensor) -> tf.Tensor:
-            step_seed = tf.random.experimental.stateless_fold_in(seed, i)
-            seeds = tf.random.experimental.stateless_split(step_seed, settings.critic_steps + 1)
-            distance = tf.zeros([settings.num_members])
+            seeds = _split(_fold_in(seed, i), settings.critic_steps + 1)
+            total = tf.zeros([settings.num_members])
             for k in range(settings.critic_steps):
-                distance += self._critic_step(critic_optimizer, seeds[k])
-            self._generator_step(generator_optimizer, seeds[-1])
-            return distance / settings.critic_steps
+                with tf.GradientTape() as tape:
+                    loss, distance = self._critic_loss(seeds[k])
+                for_critics(tape, loss)
+                total += distance
+            with tf.GradientTape() as tape:
+                fake = self.generate(settings.batch_size, seeds[-1])
+                loss = -tf.reduce_sum(tf.reduce_mean(self.discriminate(fake), axis=1))
+            for_generators(tape, loss)
+            return total / settings.critic_steps
 
         return train(step, settings.generator_steps, [settings.num_members], f"{self._label}GANs")
 
@@ -148,24 +131,21 @@ class Gans(tf.Module):
           data and samples cannot be told apart), see `steps.train`.
         """
         settings = self._settings
-        variables = self.critics.trainable_variables
-        optimizer = _adam(settings.critic_learning_rate, self.critics)
+        minimize = _adam(self.critics.trainable_variables, settings.critic_learning_rate)
         seed = tf.constant(derive_seed(self._seed, "toy", "finetune"))
 
         def step(i: tf.Tensor) -> tf.Tensor:
-            real, fake = self._points(tf.random.experimental.stateless_fold_in(seed, i))
+            real, fake = self._points(_fold_in(seed, i))
             with tf.GradientTape() as tape:
                 logits = self.discriminate(tf.concat([real, fake], axis=1))
                 labels = tf.concat([tf.ones(real.shape[:2]), tf.zeros(fake.shape[:2])], axis=1)
                 loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
                 loss = tf.reduce_mean(loss, axis=1)
-            gradients = tape.gradient(loss, variables)
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            minimize(tape, loss)
             return loss
 
-        return train(
-            step, settings.finetune_steps, [settings.num_members], f"{self._label}discriminators"
-        )
+        name = f"{self._label}discriminators"
+        return train(step, settings.finetune_steps, [settings.num_members], name)
 
     def discriminate(self, x: tf.Tensor) -> tf.Tensor:
         """D: [num_members, batch, 2] -> logits of being real, [num_members, batch]."""
@@ -179,11 +159,8 @@ class Gans(tf.Module):
     def logits(self, x: np.ndarray) -> np.ndarray:
         """D of the same points for all members: [num, 2] -> float64 [num_members, num]."""
         shape = [self._settings.num_members, *x.shape]
-        return (
-            self.discriminate(tf.broadcast_to(tf.constant(x, tf.float32), shape))
-            .numpy()
-            .astype(np.float64)
-        )
+        found = self.discriminate(tf.broadcast_to(tf.constant(x, tf.float32), shape))
+        return found.numpy().astype(np.float64)
 
     def samples(self, num: int) -> np.ndarray:
         """float32 [num_members, num, 2]."""
@@ -191,45 +168,27 @@ class Gans(tf.Module):
 
     def _points(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Fresh draws of p(x) and of the generators, each [num_members, batch_size, 2]."""
-        seeds = tf.random.experimental.stateless_split(seed, 2)
-        size = self._settings.batch_size
-        return (
-            tensor_draws([self._settings.num_members, size], seeds[0]),
-            self.generate(size, seeds[1]),
-        )
+        seeds, size = _split(seed, 2), self._settings.batch_size
+        real = tensor_draws([self._settings.num_members, size], seeds[0])
+        return real, self.generate(size, seeds[1])
 
-    def _critic_step(self, optimizer, seed: tf.Tensor) -> tf.Tensor:
-        """One update of the critics; their estimates of the distance, [num_members]."""
+    def _critic_loss(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The critics' loss, and their estimates of the distance, [num_members]."""
         settings = self._settings
-        seeds = tf.random.experimental.stateless_split(seed, 2)
+        seeds = _split(seed, 2)
         real, fake = self._points(seeds[0])
         share = tf.random.stateless_uniform([*real.shape[:2], 1], seeds[1])
         between = real + share * (fake - real)
-        variables = self.critics.trainable_variables
-        with tf.GradientTape() as tape:
-            real_values, fake_values = tf.split(
-                self.discriminate(tf.concat([real, fake], axis=1)), 2, axis=1
-            )
-            distance = tf.reduce_mean(real_values, axis=1) - tf.reduce_mean(fake_values, axis=1)
-            # Of all members' points in one line: the mean over members, made their sum.
-            penalty = settings.num_members * gradient_penalty(
-                self._criticize_line, tf.reshape(between, [-1, 2])
-            )
-            loss = settings.penalty_weight * penalty - tf.reduce_sum(distance)
-        gradients = tape.gradient(loss, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return distance
+        values = self.discriminate(tf.concat([real, fake], axis=1))
+        real_mean, fake_mean = (tf.reduce_mean(v, axis=1) for v in tf.split(values, 2, axis=1))
+        distance = real_mean - fake_mean
+        # Of all members' points in one line: the mean over members, made their sum.
+        penalty = settings.num_members * gradient_penalty(
+            self._criticize_line, tf.reshape(between, [-1, 2])
+        )
+        return settings.penalty_weight * penalty - tf.reduce_sum(distance), distance
 
     def _criticize_line(self, x: tf.Tensor) -> tf.Tensor:
         """[num_members * batch, 2], member by member -> [num_members * batch]."""
         grouped = tf.reshape(x, [self._settings.num_members, -1, 2])
         return tf.reshape(self.discriminate(grouped), [-1])
-
-    def _generator_step(self, optimizer, seed: tf.Tensor) -> None:
-        variables = self.generators.trainable_variables
-        with tf.GradientTape() as tape:
-            fake = self.generate(self._settings.batch_size, seed)
-            values = tf.reduce_mean(self.discriminate(fake), axis=1)
-            loss = -tf.reduce_sum(values)
-        gradients = tape.gradient(loss, variables)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))

@@ -1,75 +1,61 @@
-"""How well a score fences p(x) in: how much of p(x), and of a box around it, it accepts."""
+"""p(x), a 2-D normal with identity covariance, and how well a score fences it in.
+
+A region is where a score of points says "normal": how much of p(x), and of a box around it, it
+accepts.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-BOX = (0.0, 10.0)
-"""Of either coordinate: five standard deviations to each side of p(x)'s centre."""
+from tfp_genens.seeds import numpy_generator
 
-KEPT = 0.95
-"""Share of the held-out draws of p(x) that a threshold accepts."""
+CENTRE = (5.0, 5.0)
+BOX = (0.0, 10.0)  # either coordinate: five standard deviations to each side of the centre
+KEPT = 0.95  # share of the held-out draws of p(x) that a fitted threshold accepts
+
+Scores = Mapping[str, np.ndarray]
+"""One score of all points: float64 [num] each of "held_out", "test", "box" and "edge"."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Region:
-    """Where a score of points says "normal".
+def draws(num: int, seed: int, *path: str | int) -> np.ndarray:
+    """Draws of p(x) for one purpose, float32 [num, 2]."""
+    noise = numpy_generator(seed, *path).standard_normal((num, 2))
+    return (noise + CENTRE).astype(np.float32)
 
-    Attributes:
-      name: of the score.
-      threshold: normal is at least this where `higher_is_normal`, else at most.
-      higher_is_normal: see `threshold`.
-      is_fitted: whether the threshold was set on held-out draws of p(x).
-      mass: share of fresh draws of p(x) inside, from 0 to 1.
-      mass_low: lower end of its 95 % interval (Clopper-Pearson).
-      mass_high: upper end.
-      box: share of the box's area inside.
-      edge: share of the box's edge inside; more than 0 means that the region is not closed within
-        the box, and so does not fence p(x) in.
+
+def log_prob(x: np.ndarray) -> np.ndarray:
+    """log p(x) in nats, float64 [...], of x [..., 2]."""
+    squared = np.square(np.asarray(x, np.float64) - CENTRE).sum(axis=-1)
+    return -0.5 * squared - math.log(2 * math.pi)
+
+
+def places(num: int, side: int, seed: int) -> dict[str, np.ndarray]:
+    """Points that a region is measured by, [num_points, 2] each.
+
+    "held_out" and "test" are `num` draws of p(x); "box" the centres of `side` x `side` cells, row
+    by row; "edge" lies all around the box, as dense.
     """
-
-    name: str
-    threshold: float
-    higher_is_normal: bool
-    is_fitted: bool
-    mass: float
-    mass_low: float
-    mass_high: float
-    box: float
-    edge: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """One score of all points that a region is measured by, each float64 [num]."""
-
-    held_out: np.ndarray
-    test: np.ndarray
-    box: np.ndarray
-    edge: np.ndarray
-
-
-def box_points(side: int) -> np.ndarray:
-    """Centres of the box's `side` x `side` cells, float64 [side * side, 2], row by row."""
     ticks = box_ticks(side)
-    return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+    ends = [np.full(side, end) for end in BOX]
+    lines = [(ticks, end) for end in ends] + [(end, ticks) for end in ends]
+    return {
+        "held_out": draws(num, seed, "toy", "held_out"),
+        "test": draws(num, seed, "toy", "test"),
+        "box": np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2),
+        "edge": np.concatenate([np.stack(line, axis=-1) for line in lines]),
+    }
 
 
 def box_ticks(side: int) -> np.ndarray:
     """Either coordinate of the cells' centres, float64 [side]."""
     low, high = BOX
     return low + (high - low) * (np.arange(side) + 0.5) / side
-
-
-def edge_points(side: int) -> np.ndarray:
-    """Points all around the box's edge, as dense as `box_points`: float64 [4 * side, 2]."""
-    ticks = box_ticks(side)
-    ends = [np.full(side, end) for end in BOX]
-    lines = [(ticks, end) for end in ends] + [(end, ticks) for end in ends]
-    return np.concatenate([np.stack(line, axis=-1) for line in lines])
 
 
 def threshold(held_out: np.ndarray, higher_is_normal: bool) -> float:
@@ -79,37 +65,34 @@ def threshold(held_out: np.ndarray, higher_is_normal: bool) -> float:
     return float(np.quantile(held_out, KEPT, method="inverted_cdf"))
 
 
-def fitted(name: str, scores: Scores, higher_is_normal: bool) -> Region:
-    """The region whose threshold is set on held-out draws."""
-    value = threshold(scores.held_out, higher_is_normal)
-    return measured(name, scores, value, higher_is_normal, is_fitted=True)
+def region(
+    name: str, scores: Scores, higher_is_normal: bool = True, value: float | None = None
+) -> dict[str, Any]:
+    """One line of `Toy.regions`, which says what the columns are.
 
-
-def measured(
-    name: str, scores: Scores, value: float, higher_is_normal: bool, is_fitted: bool = False
-) -> Region:
-    """The region of a threshold.
+    Args:
+      name: of the score.
+      scores: of all points.
+      higher_is_normal: normal is at least the threshold, else at most.
+      value: the threshold; None sets it on the held-out draws.
 
     Raises:
       ValueError: a score is NaN, which lies on neither side.
     """
-    for points in (scores.held_out, scores.test, scores.box, scores.edge):
-        if np.isnan(points).any():
-            raise ValueError(f"The scores of `{name}` must not be NaN.")
-
-    def inside(points: np.ndarray) -> np.ndarray:
-        return points >= value if higher_is_normal else points <= value
-
-    test = inside(scores.test)
+    if any(np.isnan(points).any() for points in scores.values()):
+        raise ValueError(f"The scores of `{name}` must not be NaN.")
+    limit = threshold(scores["held_out"], higher_is_normal) if value is None else value
+    is_inside = {k: v >= limit if higher_is_normal else v <= limit for k, v in scores.items()}
+    test = is_inside["test"]
     interval = stats.binomtest(int(test.sum()), test.size).proportion_ci(0.95, method="exact")
-    return Region(
-        name=name,
-        threshold=value,
-        higher_is_normal=higher_is_normal,
-        is_fitted=is_fitted,
-        mass=float(test.mean()),
-        mass_low=float(interval.low),
-        mass_high=float(interval.high),
-        box=float(inside(scores.box).mean()),
-        edge=float(inside(scores.edge).mean()),
-    )
+    return {
+        "name": name,
+        "threshold": limit,
+        "higher_is_normal": higher_is_normal,
+        "is_fitted": value is None,
+        "mass": float(test.mean()),
+        "mass_low": float(interval.low),
+        "mass_high": float(interval.high),
+        "box": float(is_inside["box"].mean()),
+        "edge": float(is_inside["edge"].mean()),
+    }

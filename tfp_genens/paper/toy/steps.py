@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from tqdm import tqdm
+
+from tfp_genens.models.descent import descend
+from tfp_genens.paper.toy.regions import CENTRE
 
 STEPS_A_CALL = 500
 
@@ -51,3 +55,19 @@ def train(step: Step, num_steps: int, losses_shape: list[int], name: str) -> np.
             curve.append(losses)
             bar.update(end - first)
     return np.stack(curve)
+
+
+def adam(variables, learning_rate, **kwargs) -> Callable[[tf.GradientTape, tf.Tensor], None]:
+    """An optimizer of these variables, as a function of a tape and the loss that it has seen."""
+    optimizer = tf_keras.optimizers.legacy.Adam(learning_rate, **kwargs)
+    optimizer._create_all_weights(variables)
+
+    def minimize(tape: tf.GradientTape, loss: tf.Tensor) -> None:
+        descend(optimizer, tape, loss, variables)
+
+    return minimize
+
+
+def tensor_draws(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+    """Draws of p(x) in a graph, float32 [*shape, 2], with a stateless seed."""
+    return tf.random.stateless_normal([*shape, 2], seed) + tf.constant(CENTRE)
