@@ -101,9 +101,13 @@ def judge(
     judged = {score: [of_set[chosen] for of_set in sets] for score, sets in found.items()}
     return {
         score: judge_score(
-            *sets, evaluation.spec(score).direction, ood_dataset=ood_dataset, settings=settings
+            inside,
+            outside,
+            evaluation.spec(score).direction,
+            ood_dataset=ood_dataset,
+            settings=settings,
         )
-        for score, sets in (judged | {"waic": waic}).items()
+        for score, (inside, outside) in (judged | {"waic": waic}).items()
     }
 
 
@@ -121,5 +125,5 @@ def is_nearer(papers: Any, to: pd.DataFrame, than: pd.DataFrame) -> Any:
       than: likewise.
     """
     gain = abs(papers - than["auroc"]) - abs(papers - to["auroc"])
-    widths = [found["auroc_high"] - found["auroc_low"] for found in (to, than)]
-    return gain > np.maximum(*widths) + 2 * PAPER_ROUNDING
+    own, others = (found["auroc_high"] - found["auroc_low"] for found in (to, than))
+    return gain > np.maximum(own, others) + 2 * PAPER_ROUNDING

@@ -6,8 +6,8 @@ second grows with the offsets. Centring takes out of log p what the offsets are 
 
 Log-probabilities may be as low as float64 goes. Where the square of a deviation overflows, the
 variance is inf, and a score that subtracts it -inf: the most anomalous there is. Where log p is not
-finite, the variance is NaN, which `metrics` counts against the score. NumPy warns of either: callers
-use `np.errstate`.
+finite, the variance is NaN, which `metrics` counts against the score. NumPy warns of either:
+callers use `np.errstate`.
 """
 
 from __future__ import annotations

@@ -144,8 +144,7 @@ def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
         xlabel=axis_label(evaluation, "rate"),
         ylabel=axis_label(evaluation, "distortion"),
     )
-    where = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
-    ax.legend(handles=handles, fontsize=8.5, **where)
+    scores.legend_below(ax, handles=handles)
 
 
 def _widened(ends: tuple[float, float]) -> tuple[float, float]:

@@ -69,9 +69,15 @@ def histograms(
     ax.set_xlim(*limits)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), borderaxespad=0.0, fontsize=8.5)
+    legend_below(ax)
     where = score_figures.toward(evaluation, score)
     ax.set_xlabel(f"{axis_label(evaluation, score)} ({where})")
+
+
+def legend_below(ax: Axes, **kwargs: Any) -> None:
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(0.0, -0.2), borderaxespad=0.0, fontsize=8.5, **kwargs
+    )
 
 
 def _outside(values: np.ndarray, limits: tuple[float, float]) -> str:

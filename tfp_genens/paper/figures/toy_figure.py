@@ -57,7 +57,9 @@ def figure(toy: Toy) -> Page:
         ),
     ]
     drawing.legend(handles=handles, loc="outside lower left", ncols=len(handles))
-    return Page("figure_2", TITLE, to_markdown(Document("figure_2", _context(toy))).strip(), drawing)
+    return Page(
+        "figure_2", TITLE, to_markdown(Document("figure_2", _context(toy))).strip(), drawing
+    )
 
 
 def trained(seed: int) -> MeasuredFigure:
@@ -70,10 +72,11 @@ def trained(seed: int) -> MeasuredFigure:
     return MeasuredFigure(figure(toy), records(toy))
 
 
-def records(toy: Toy) -> list[dict[str, Any]]:
+def records(toy: Toy) -> pd.DataFrame:
     """The CSV: a line a region, shares from 0 to 1."""
-    lines = toy.regions.drop(columns=["part", "is_centred"]).to_dict("records")
-    return [{"seed": toy.seed, **line} for line in lines]
+    lines = toy.regions.drop(columns=["part", "is_centred"])
+    lines.insert(0, "seed", toy.seed)
+    return lines
 
 
 def of_part(toy: Toy, part: str, is_centred: bool = True) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper.counterparts import counterpart
 from tfp_genens.paper.tables.beta_runs import SCORES, Runs
@@ -68,11 +67,11 @@ def _poor_everywhere(high: Runs, low: Runs, pair: str) -> Judged:
 
 def _similar_distortion(high: Runs, low: Runs, pair: str) -> Judged:
     return [high.distances[pair] < MAX_DISTANCE], {
-        "inside_mean": high.nats.loc[(IN_DISTRIBUTION, "distortion"), "mean"],
-        "pair_mean": high.nats.loc[(pair, "distortion"), "mean"],
+        "inside_mean": high.mean(IN_DISTRIBUTION, "distortion"),
+        "pair_mean": high.mean(pair, "distortion"),
         "high_distance": high.distances[pair],
         "low_distance": low.distances[pair],
-        "auroc": tables.auroc_text(high.aurocs.loc[(pair, "distortion")]),
+        "auroc": high.auroc_text(pair, "distortion"),
     }
 
 
@@ -86,24 +85,24 @@ def _bulk_is_distortion(high: Runs, low: Runs, pair: str) -> Judged:
 
 
 def _not_discriminative(high: Runs, low: Runs, pair: str) -> Judged:
-    row = high.aurocs.loc[(pair, "log_prob")]
-    return [row["auroc"] < GOOD_AUROC], {"auroc": tables.auroc_text(row)}
+    auroc = high.aurocs["auroc"].to_dict()[pair, "log_prob"]
+    return [auroc < GOOD_AUROC], {"auroc": high.auroc_text(pair, "log_prob")}
 
 
 def _fidelity(high: Runs, low: Runs, pair: str) -> Judged:
-    at_high, at_low = (run.nats.loc[(IN_DISTRIBUTION, "distortion"), "mean"] for run in (high, low))
+    at_high, at_low = (run.mean(IN_DISTRIBUTION, "distortion") for run in (high, low))
     return [at_low < at_high], {"at_high": at_high, "at_low": at_low}
 
 
 def _higher_rates(high: Runs, low: Runs, pair: str) -> Judged:
-    at_high, at_low = (run.nats.loc[(IN_DISTRIBUTION, "rate"), "mean"] for run in (high, low))
+    at_high, at_low = (run.mean(IN_DISTRIBUTION, "rate") for run in (high, low))
     return [at_low > at_high], {"at_high": at_high, "at_low": at_low}
 
 
 def _rate_beats_distortion(high: Runs, low: Runs, pair: str) -> Judged:
     found = low.aurocs["auroc"].unstack()
     is_better = found["rate"] > found["distortion"]
-    texts = {s: tables.auroc_text(low.aurocs.loc[(pair, s)]) for s in ("rate", "distortion")}
+    texts = {s: low.auroc_text(pair, s) for s in ("rate", "distortion")}
     return list(is_better), {"num_better": is_better.sum(), **texts}
 
 
@@ -113,8 +112,8 @@ def _fixed(high: Runs, low: Runs, pair: str) -> Judged:
     falls = low.aurocs["auroc_high"] < high.aurocs["auroc_low"]
     changes = {
         score: {
-            "at_high": tables.auroc_text(high.aurocs.loc[(pair, score)]),
-            "at_low": tables.auroc_text(low.aurocs.loc[(pair, score)]),
+            "at_high": high.auroc_text(pair, score),
+            "at_low": low.auroc_text(pair, score),
             "num_rises": rises.xs(score, level="score").sum(),
             "num_falls": falls.xs(score, level="score").sum(),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
+from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import labels
 from tfp_genens.paper import numbers as paper
@@ -20,6 +22,7 @@ from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 SCORES = ("rate", "log_prob", "distortion", "waic")
 NATS = ("rate", "distortion", "log_prob")
+NOT_COMPARED = ("beta", "seed")  # settings that are meant to differ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,18 @@ class Runs:
 
     def at(self, beta: float) -> Runs:
         """The frames at one beta: indexed by set and score, distances by set."""
-        aurocs, nats = (frame.xs(beta, level="beta") for frame in (self.aurocs, self.nats))
+        aurocs = self.aurocs[self.aurocs["beta"] == beta].droplevel("beta")
+        nats = self.nats[self.nats["beta"] == beta].droplevel("beta")
         return Runs(self.evaluations, aurocs, nats, self.distances[beta])
+
+    def mean(self, name: str, score: str) -> float:
+        """Nats, of a set at the one beta of these runs, see `at`."""
+        return self.nats["mean"].to_dict()[name, score]
+
+    def auroc_text(self, name: str, score: str) -> str:
+        """AUROC and its interval, likewise."""
+        rows: Any = self.aurocs.to_dict("index")
+        return tables.auroc_text(rows[name, score])
 
     @property
     def ood_datasets(self) -> list[str]:
@@ -155,30 +168,35 @@ def _nats(
 def differences(runs: Runs) -> dict[str, list[tuple[str, str]]]:
     """Whatever else differs between the runs: settings, numbers of things, and sets left out."""
     documents = {f"{beta:g}": e.document for beta, e in runs.evaluations.items()}
-    configs = pd.DataFrame(
-        {beta: d["manifests"][0]["config"] for beta, d in documents.items()}, dtype=object
-    )
-    counts = pd.DataFrame(
-        {
-            beta: {"members": d["members"], "in-distribution inputs": d["num_in"]}
-            for beta, d in documents.items()
-        }
-    )
     left_out = [
         (f"{beta:g}", ", ".join(s.label for s in e.ood if s.name not in runs.ood_datasets))
         for beta, e in runs.evaluations.items()
     ]
     return {
-        "settings": _differing(configs.drop(["beta", "seed"], errors="ignore")),
-        "counts": _differing(counts),
+        "settings": _differing(
+            {
+                beta: {
+                    k: v for k, v in d["manifests"][0]["config"].items() if k not in NOT_COMPARED
+                }
+                for beta, d in documents.items()
+            }
+        ),
+        "counts": _differing(
+            {
+                beta: {"members": d["members"], "in-distribution inputs": d["num_in"]}
+                for beta, d in documents.items()
+            }
+        ),
         "left_out": [(beta, names) for beta, names in left_out if names],
     }
 
 
-def _differing(found: pd.DataFrame) -> list[tuple[str, str]]:
-    """Lines whose columns are not all alike, as text."""
-    return [
-        (str(name), ", ".join(f"{value} at beta {beta}" for beta, value in line.items()))
-        for name, line in found.iterrows()
-        if any(value != line.iloc[0] for value in line)
-    ]
+def _differing(of_runs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What is not alike in all runs, by name, as text; what a run lacks is None."""
+    found = []
+    for name in dict.fromkeys(itertools.chain(*of_runs.values())):
+        values = {beta: of_run.get(name) for beta, of_run in of_runs.items()}
+        if any(value != next(iter(values.values())) for value in values.values()):
+            text = ", ".join(f"{value} at beta {beta}" for beta, value in values.items())
+            found.append((name, text))
+    return found

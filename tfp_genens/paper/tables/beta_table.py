@@ -35,12 +35,8 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         "nats": _nats(runs),
     }
     frames = {"auroc": runs.aurocs, "nats": runs.nats, "claim": claims}
-    records = [
-        {"record": name, **line}
-        for name, frame in frames.items()
-        for line in frame.to_dict("records")
-    ]
-    return Document("beta", context, records)
+    frames = {name: frame.reset_index(drop=True) for name, frame in frames.items()}
+    return Document("beta", context, pd.concat(frames, names=["record"]).reset_index("record"))
 
 
 def _labels(runs: Runs) -> dict[str, str]:

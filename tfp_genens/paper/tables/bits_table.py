@@ -279,15 +279,16 @@ def _records(
 ) -> list[dict[str, Any]]:
     """One of the mean, and of each member one, one a validation step and one a probe."""
     found = [{"record": "mean_over_members", **about, **mean}]
-    for label, member in members.iterrows():
-        identity = {**about, "member": member["member"]}
-        found.append({"record": "member", **identity, **member})
+    by_label: Any = members.to_dict("index")
+    for label, member in by_label.items():
+        who = {**about, "member": member["member"]}
+        found.append({"record": "member", **who, **member})
         found += [
-            {"record": "validation", **identity, "step": line.step, OUTPUT: line.bits_per_dim}
+            {"record": "validation", **who, "step": line.step, OUTPUT: line.bits_per_dim}
             for line in validation[validation["label"] == label].itertuples()
         ]
         found += [
-            {"record": "probe", **identity, "probe": line.probe, **line.numbers}
+            {"record": "probe", **who, "probe": line.probe, **line.numbers}
             for line in probes[probes["label"] == label].itertuples()
         ]
     # In the CSV, in which an empty cell is none: NaN by name. An interval that is none is empty.

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tfp_genens.errors import UserError
@@ -50,11 +49,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
             }
         )
         records += [presets.drop(columns="column"), attacks]
-    return Document(
-        "erratum",
-        {"presets": PRESETS, "parts": parts},
-        pd.concat(records).to_dict("records"),
-    )
+    return Document("erratum", {"presets": PRESETS, "parts": parts}, pd.concat(records))
 
 
 def _check(evaluation: Evaluation) -> None:
@@ -115,11 +110,9 @@ def _presets(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
     found = pd.DataFrame(lines).astype({"paper_auroc": float})
     right = found.groupby(["score", "column"], sort=False)[ENDS].transform("first")
     papers = found["paper_auroc"]
-    found["paper_is_nearer_to"] = np.select(
-        [errata.is_nearer(papers, found, right), errata.is_nearer(papers, right, found)],
-        [MISTAKE, RIGHT],
-        default=None,
-    )
+    found["paper_is_nearer_to"] = None
+    found.loc[errata.is_nearer(papers, found, right), "paper_is_nearer_to"] = MISTAKE
+    found.loc[errata.is_nearer(papers, right, found), "paper_is_nearer_to"] = RIGHT
     return found
 
 

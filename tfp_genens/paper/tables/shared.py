@@ -48,7 +48,7 @@ def wide(
       columns: where there may be more than appear.
     """
     texts = long.pivot(index=line, columns=column, values="text")
-    texts = texts.reindex(index=long[line].unique(), columns=columns or long[column].unique())
+    texts = texts.reindex(index=long[line].unique(), columns=list(columns) or long[column].unique())
     texts = texts.rename(index=dict(labels), columns=dict(labels))
     texts.insert(0, heading, texts.index)
     return texts

@@ -173,7 +173,7 @@ def _findings(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dic
     """What the rule says of these numbers."""
     rules = frames["rule"].assign(label=frames["rule"]["set"].map(set_labels(evaluation)))
     by_variance = rules[rules["goes_with"] == VARIANCE]
-    most = rules.loc[rules["moved"].abs().idxmax()]
+    most = rules.iloc[rules["moved"].abs().argmax()]
     of_most = frames["auroc"][frames["auroc"]["set"] == most["set"]].set_index("score")["auroc"]
     offsets = frames["member"]["offset"][: evaluation.document["members"]]
     return {
