@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from support import read_back
+from support.evaluations import scored
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
@@ -20,8 +22,6 @@ from tfp_genens.paper.tables.beta_runs import by_beta
 from tfp_genens.paper.tables.beta_table import table
 from tfp_genens.reporting import evaluation_files
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import available_scores, combine
 
 OUTPUTS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
@@ -38,18 +38,7 @@ def evaluated_set(name, rate, distortion, seed):
     noise = rng.normal(size=(2, NUM_MEMBERS, NUM_INPUTS))
     scores = {"rate": rate + noise[0], "distortion": distortion + noise[1]}
     scores["log_prob"] = -scores["rate"] - scores["distortion"]
-    columns = {
-        member_column(output, m): row for output in OUTPUTS for m, row in enumerate(scores[output])
-    }
-    scores_file = ScoreFile(
-        frame=pd.DataFrame(columns | combine(scores)),
-        members=tuple(range(NUM_MEMBERS)),
-        member_scores=OUTPUTS,
-        ensemble_scores={name: row.spec for name, row in available_scores(OUTPUTS).items()},
-        train_dataset="fashion_mnist",
-        source="made here",
-        about={},
-    )
+    scores_file = scored(scores, OUTPUTS, range(NUM_MEMBERS))
     return EvaluatedSet(name, LABELS[name], scores_file, {}, 0)
 
 
@@ -90,8 +79,8 @@ def evaluation(beta, inside=(10, 100), attacked=None, train_dataset="fashion_mni
 
 def verdicts(*evaluations):
     found = judgements(by_beta(evaluations))
-    assert len(found) == len(beta_claims.CLAIMS)
-    return dict(zip([judge.__name__ for judge in beta_claims.CLAIMS], found, strict=True))
+    assert list(found.index) == list(beta_claims.CLAIMS)
+    return {claim.Index: claim for claim in found.itertuples()}
 
 
 def test_auroc_mean_and_share_are_those_of_the_scores():
@@ -122,9 +111,10 @@ def test_auroc_mean_and_share_are_those_of_the_scores():
 
 def test_the_highest_beta_comes_first_whatever_the_order():
     evaluations = [evaluation(0.1), evaluation(1.0), evaluation(0.5)]
-    document = table(evaluations)
+    document = read_back.read(table, evaluations)
     assert document.title == "Section 4.1: Fashion-MNIST with beta 1, 0.5 and 0.1"
-    assert table(evaluations[::-1]) == document
+    again = read_back.read(table, evaluations[::-1])
+    assert (again.sections, again.records) == (document.sections, document.records)
     score_section = next(s for s in document.sections if s.heading == "AUROC of Rate")
     assert score_section.header == (
         "OoD set",
@@ -167,10 +157,10 @@ def test_what_holds_on_some_sets_holds_in_part():
         evaluation(1.0, mnist=(10, 100), hflip=(10, 120)),
         evaluation(0.1, mnist=(20, 100), hflip=(10, 120)),
     )
-    assert found["_poor_everywhere"].verdict == PARTLY
-    assert "(MNIST)" in found["_poor_everywhere"].found
-    assert found["_rate_beats_distortion"].verdict == PARTLY
-    assert "on 1 of 2 sets" in found["_rate_beats_distortion"].found
+    assert found["poor_everywhere"].verdict == PARTLY
+    assert "(MNIST)" in found["poor_everywhere"].found
+    assert found["rate_beats_distortion"].verdict == PARTLY
+    assert "on 1 of 2 sets" in found["rate_beats_distortion"].found
 
 
 def test_nan_does_not_make_a_claim_hold():
@@ -180,13 +170,14 @@ def test_nan_does_not_make_a_claim_hold():
             for output in ("rate", "distortion"):
                 scored.scores.frame.loc[0, f"{output}_member_0"] = np.nan
     found = verdicts(low, high)
-    for name in ("_similar_distortion", "_bulk_is_distortion", "_fidelity", "_higher_rates"):
+    for name in ("similar_distortion", "bulk_is_distortion", "fidelity", "higher_rates"):
         assert found[name].verdict == NO
         assert "nan" in found[name].found
 
 
 def test_a_negative_distortion_has_no_share():
-    document = table([evaluation(0.1, mnist=(10, -500)), evaluation(1.0, mnist=(10, 100))])
+    evaluations = [evaluation(0.1, mnist=(10, -500)), evaluation(1.0, mnist=(10, 100))]
+    document = read_back.read(table, evaluations)
     lines = {line[:2]: line for line in document.sections[-1].body}
     assert lines["MNIST", "0.1"][-2] == "-"
     assert lines["MNIST", "1"][-2] == "91 %"
@@ -194,10 +185,11 @@ def test_a_negative_distortion_has_no_share():
 
 def test_other_differences_are_said():
     low, high = evaluation(0.1, mnist=(1, 1), hflip=(1, 1)), evaluation(1.0)
-    high.document["manifests"][0]["config"]["train_samples"] = 16
+    high.document["manifests"][0]["config"] |= {"train_samples": 16, "new_setting": "x"}
     high.document["num_in"] = 40
-    notes = table([low, high]).sections[0].notes
+    notes = read_back.read(table, [low, high]).sections[0].notes
     assert "train_samples differs too: 16 at beta 1, 1 at beta 0.1." in notes
+    assert "new_setting differs too: x at beta 1, None at beta 0.1." in notes
     assert (
         "The number of in-distribution inputs differs too: 40 at beta 1, 80 at beta 0.1." in notes
     )

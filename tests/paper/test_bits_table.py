@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from support import evaluations
+from support import evaluations, read_back
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import rows
@@ -80,7 +80,7 @@ def records(found, kind):
 
 def test_a_line_a_member():
     one = evaluation(gate={1: checks(actnorms_initialized=False, warnings=[])})
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     lines = section(found, "CIFAR-10, 2 x glow")
     assert list(lines) == ["Member 0", "Member 1", "Mean over members"]
     frame = one.in_distribution.scores.frame
@@ -128,7 +128,7 @@ def test_one_member_has_no_mean_and_one_input_no_interval():
     scores = dataclasses.replace(scores, frame=scores.frame.head(1))
     in_distribution = dataclasses.replace(one.in_distribution, scores=scores)
     one = dataclasses.replace(one, in_distribution=in_distribution)
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     lines = section(found, "CIFAR-10, 1 x glow")
     value = scores.frame[member_column("bits_per_dim", 3)].iloc[0]
     assert {name: line["test inputs"] for name, line in lines.items()} == {
@@ -145,7 +145,7 @@ def test_what_is_not_finite_is_said():
     nothing = dict.fromkeys(("untrained_bits_per_dim", "bits_per_dim", "inversion_error"))
     one = evaluation(gate={1: checks(probes=broken, **nothing)})
     one.in_distribution.scores.frame.loc[4, member_column("bits_per_dim", 1)] = math.nan
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     lines = section(found, "CIFAR-10, 2 x glow")
     columns = ("held out, untrained", "held out, trained", "test inputs", "inversion error")
     assert {lines["Member 1"][column] for column in columns} == {"not finite"}
@@ -153,9 +153,8 @@ def test_what_is_not_finite_is_said():
     shares = section(found, PROBES_SECTION)
     assert [line["member 1"] for line in shares.values()] == ["not finite"] * 2
     assert [line["member 0"] for line in shares.values()] == ["98 %", "0 %"]
-    documents.to_markdown(found)
     # In the CSV an empty cell is what was not measured; pandas reads both as NaN by itself.
-    text = documents.to_csv(found.records)
+    text = documents.to_csv(found.document.records)
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     member = frame[(frame["record"] == "member") & (frame["member"] == "0/1")].iloc[0]
     assert (member["inversion_error"], member["bits_per_dim"]) == ("nan", "nan")
@@ -166,7 +165,7 @@ def test_a_member_without_a_gate_or_a_count():
     one = evaluation(gate={0: {}, 1: {}})
     for manifest in one.document["manifests"]:
         del manifest["num_parameters"], manifest["checks"]
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     assert headings(found) == ["CIFAR-10, 2 x glow", "CIFAR-10: beside published numbers"]
     line = section(found, "CIFAR-10, 2 x glow")["Member 0"]
     unknown = {name for name, cell in line.items() if cell == "-"}
@@ -182,7 +181,7 @@ def test_bits_over_training(tmp_path):
         1: {250: "nan", 500: "4.5"},
     }
     one = with_training(evaluation(range(3)), tmp_path, cells)
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     lines = section(found, VALIDATION_SECTION)
     shown = [int(step.replace(",", "")) for step in lines]
     assert len(shown) == bits_table.MAX_LINES
@@ -203,7 +202,7 @@ def test_bits_over_training(tmp_path):
 
 def test_few_steps_are_all_shown(tmp_path):
     cells = {0: {100: "5.0", 200: "4.0"}}
-    found = bits_table.table([with_training(evaluation(), tmp_path, cells)])
+    found = read_back.read(bits_table.table, [with_training(evaluation(), tmp_path, cells)])
     assert list(section(found, VALIDATION_SECTION)) == ["100", "200"]
     assert "CSV" not in next(s for s in found.sections if s.heading == VALIDATION_SECTION).text[0]
 
@@ -212,12 +211,12 @@ def test_few_steps_are_all_shown(tmp_path):
 def test_no_section_without_held_out_records(tmp_path, text):
     one = with_training(evaluation(), tmp_path, {})
     (tmp_path / "training/member_0.csv").write_text(text)
-    assert VALIDATION_SECTION not in headings(bits_table.table([one]))
+    assert VALIDATION_SECTION not in headings(read_back.read(bits_table.table, [one]))
 
 
 def test_probes_by_member():
     other = {"black": {"bits_per_dim": 4.0, "likelier_share": 0.25, "advantage_nats": -3.5}}
-    found = bits_table.table([evaluation(gate={1: checks(probes=other)})])
+    found = read_back.read(bits_table.table, [evaluation(gate={1: checks(probes=other)})])
     assert section(found, PROBES_SECTION) == {
         "Black": {"Probe": "Black", "member 0": "98 %", "member 1": "25 %"},
         "Uniform noise": {"Probe": "Uniform noise", "member 0": "0 %", "member 1": "-"},
@@ -231,7 +230,7 @@ def test_probes_by_member():
 
 def test_evaluations_differ_by_their_settings():
     several = [evaluation(), evaluation([0], steps=2000), evaluation(train_dataset="mnist")]
-    found = bits_table.table(several)
+    found = read_back.read(bits_table.table, several)
     changed = "CIFAR-10, 1 x glow: train_steps 2000 (not 8000)"
     assert [s.heading for s in found.sections if s.level == 2] == [
         "CIFAR-10, 2 x glow",
@@ -245,7 +244,7 @@ def test_evaluations_differ_by_their_settings():
 
 def test_published_numbers_stand_beside_ours():
     one = evaluation()
-    found = bits_table.table([one])
+    found = read_back.read(bits_table.table, [one])
     lines = section(found, "CIFAR-10: beside published numbers")
     values = rows.member_values(one.in_distribution.scores, "bits_per_dim")
     ours = lines["CIFAR-10, 2 x glow"]
@@ -269,7 +268,7 @@ def test_published_numbers_stand_beside_ours():
 
 
 def test_nothing_is_published_of_other_sets():
-    found = bits_table.table([evaluation(train_dataset="mnist")])
+    found = read_back.read(bits_table.table, [evaluation(train_dataset="mnist")])
     assert not any("published" in heading for heading in headings(found))
     assert not records(found, "published")
 

@@ -6,17 +6,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from support import read_back
+from support.evaluations import scored
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.paper import documents, errata
 from tfp_genens.paper.tables import erratum
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.scoring.columns import ScoreFile, member_column
-from tfp_genens.scoring.combine import available_scores, combine
+from tfp_genens.scoring.columns import member_column
 
 OUTPUTS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
@@ -24,8 +24,9 @@ OUTPUTS = {
     "rate": OutputSpec("nats", LOWER_IS_NORMAL),
 }
 NUM_INPUTS = 80
-NOISE = [form.name for form in errata.ATTACK_FORMS if form.gradient_at is None]
-ATTACKS = [form.name for form in errata.ATTACK_FORMS if form.gradient_at is not None]
+LABELS = {"mnist": "MNIST", "hflip": "HFlip"}
+NOISE = [name for name, form in errata.ATTACKS.items() if "gradient_at" not in form]
+ATTACKS = [name for name in errata.ATTACKS if name not in NOISE]
 # How many nats likelier than test images each set is.
 MEANS = {
     "hflip": -1.0,
@@ -51,24 +52,14 @@ def score_file(mean, seed, outputs=OUTPUTS):
         "rate": rng.normal(-0.1 * mean, 1, (3, NUM_INPUTS)),
     }
     values = {name: values[name] for name in outputs}
-    columns = {"example_id": [str(i) for i in range(NUM_INPUTS)]}
-    for name, of_members in values.items():
-        columns |= {member_column(name, m): v for m, v in enumerate(of_members)}
-    columns |= combine(values)
-    return ScoreFile(
-        pd.DataFrame(columns),
-        (0, 1, 2),
-        {name: OUTPUTS[name] for name in values},
-        {name: score.spec for name, score in available_scores(values).items()},
-        "mnist",
-        "a source",
-        {},
-    )
+    return scored(values, {name: OUTPUTS[name] for name in values}, range(3))
 
 
 def make(sets=tuple(MEANS), train_dataset="mnist", outputs=OUTPUTS):
     def evaluated(name, mean, seed, member=0):
-        return EvaluatedSet(name, f"<{name}>", score_file(mean, seed, outputs), {}, member)
+        return EvaluatedSet(
+            name, LABELS.get(name, name), score_file(mean, seed, outputs), {}, member
+        )
 
     def attacked(name):
         return [1] if name in ATTACKS else None
@@ -79,7 +70,7 @@ def make(sets=tuple(MEANS), train_dataset="mnist", outputs=OUTPUTS):
         "members": 3,
         "num_in": NUM_INPUTS,
         "labels": {
-            "datasets": {"mnist": "MNIST", "hflip": "HFlip"},
+            "datasets": LABELS,
             "scores": {"log_prob": "log p(x)", "waic": "WAIC", "rate": "Rate"},
         },
         "sets": [{"name": name, "attacked_members": attacked(name)} for name in sets],
@@ -98,7 +89,7 @@ def make(sets=tuple(MEANS), train_dataset="mnist", outputs=OUTPUTS):
 
 @pytest.fixture(scope="module")
 def document():
-    return erratum.table([make()])
+    return read_back.read(erratum.table, [make()])
 
 
 def section(document, heading):
@@ -128,7 +119,7 @@ def test_a_line_a_preset_and_the_papers_last(document):
             "Adversarial",
         )
         labels = [line[0] for line in found.body]
-        assert labels == [*(p.label for p in errata.PRESETS.values()), "The paper"]
+        assert labels == [*(p["label"] for p in errata.PRESETS.values()), "The paper"]
     assert section(document, "log p(x)").body[-1][1:] == ("100.0", "100.0", "100.0", "84.9", "0.0")
     assert section(document, "WAIC").body[-1][1:] == ("100.0", "100.0", "100.0", "86.1", "100.0")
 
@@ -150,17 +141,18 @@ def test_ordinary_columns_are_means_over_members(document):
 
 def test_the_adversarial_column_is_each_presets_own_attack_judged_by_its_member(document):
     in_scores = score_file(0.0, 0)
-    for preset in errata.PRESETS.values():
-        k = list(MEANS).index(preset.attack)
-        column = member_column(preset.log_prob, 1)
+    for name, preset in errata.PRESETS.items():
+        attack = preset["attack"]
+        k = list(MEANS).index(attack)
+        column = member_column(preset["log_prob"], 1)
         expected = sklearn_auroc(
-            in_scores.frame[column], score_file(MEANS[preset.attack], 1 + k).frame[column]
+            in_scores.frame[column], score_file(MEANS[attack], 1 + k).frame[column]
         )
         found = record(
             document,
             part="presets",
-            name=preset.name,
-            ood_dataset=preset.attack,
+            name=name,
+            ood_dataset=attack,
             score="log_prob",
         )
         assert found["auroc"] == pytest.approx(expected)
@@ -174,7 +166,7 @@ def test_the_papers_zero_is_traced_to_what_is_not_clipped(document):
         "Adversarial: the paper's 0.0 is nearer to mistaken evaluations than to 100.0 [100.0, "
         "100.0], as it should be; nearest first: Nothing clipped 0.0 [0.0, 0.0]"
     )
-    assert errata.PRESETS["gradient_at_image"].label not in note
+    assert errata.PRESETS["gradient_at_image"]["label"] not in note
     marked = {
         r["name"]
         for r in document.records
@@ -189,7 +181,8 @@ def test_the_papers_zero_is_traced_to_what_is_not_clipped(document):
 def test_what_speaks_against_a_mistake_is_said_too(document):
     """Here an unclipped attack fools the ensemble as well; the paper's WAIC is not fooled."""
     labels = [
-        errata.PRESETS[name].label for name in ("unclipped_step", "unclipped_pixels", "as_released")
+        errata.PRESETS[name]["label"]
+        for name in ("unclipped_step", "unclipped_pixels", "as_released")
     ]
     notes = [n for n in section(document, "WAIC").notes if "speaks against" in n]
     assert [n.split(":")[0] for n in notes if "Adversarial" in n] == labels
@@ -208,7 +201,7 @@ def test_without_a_cell_nearer_to_a_mistake_a_note_says_so():
     evaluation = make(sets=("uniform", *NOISE, *ATTACKS))
     uniform = make().ood[2].scores
     always_found = tuple(dataclasses.replace(s, scores=uniform) for s in evaluation.ood)
-    document = erratum.table([dataclasses.replace(evaluation, ood=always_found)])
+    document = read_back.read(erratum.table, [dataclasses.replace(evaluation, ood=always_found)])
     assert section(document, "WAIC").notes == (
         "No cell of the paper's is nearer to a mistake by the rule above.",
     )
@@ -217,24 +210,26 @@ def test_without_a_cell_nearer_to_a_mistake_a_note_says_so():
 def test_the_attack_table_has_means_in_nats_of_the_attacked_member(document):
     found = section(document, "Adversarial noise")
     assert [line[0] for line in found.body] == [
-        "<in_distribution>",
-        *(f"<{form.name}>" for form in errata.ATTACK_FORMS),
+        "in_distribution",
+        *errata.ATTACKS,
     ]
-    for line, form in zip(found.body[1:], errata.ATTACK_FORMS, strict=True):
-        k = list(MEANS).index(form.name)
-        scores = score_file(MEANS[form.name], 1 + k)
+    for line, name in zip(found.body[1:], errata.ATTACKS, strict=True):
+        k = list(MEANS).index(name)
+        scores = score_file(MEANS[name], 1 + k)
         mean = scores.frame[member_column("log_prob", 1)].mean()
         assert line[4] == f"{mean:,.1f}"
-        row = record(document, part="attacks", name=form.name, score="rate")
+        row = record(document, part="attacks", name=name, score="rate")
         assert row["mean_log_prob"] == pytest.approx(mean)
         rates = [s.frame[member_column("rate", 1)] for s in (score_file(0.0, 0), scores)]
         assert row["auroc"] == pytest.approx(sklearn_auroc(-rates[0], -rates[1]))
 
 
 def test_it_can_be_written_in_every_form(document):
-    markdown = documents.to_markdown(document)
+    markdown = documents.to_markdown(document.document)
     assert "| The paper " in markdown
-    assert len(documents.to_csv(document.records).splitlines()) == 1 + len(document.records)
+    assert len(documents.to_csv(document.document.records).splitlines()) == 1 + len(
+        document.records
+    )
     assert len(document.records) == 2 * 5 * 7 + 7 * 3
     assert "<td>The paper</td>" in documents.to_html(markdown)
 
@@ -260,4 +255,4 @@ def test_what_an_evaluation_lacks_is_named(changes, message):
 def test_the_flagfile_has_what_is_needed():
     flagfile = Path(__file__).resolve().parents[2] / erratum.FLAGFILE
     (line,) = (x for x in flagfile.read_text().splitlines() if x.startswith("--ood="))
-    assert {form.name for form in errata.ATTACK_FORMS} <= set(line[6:].split(","))
+    assert set(errata.ATTACKS) <= set(line[6:].split(","))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -11,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from support.evaluations import OUTPUTS, scored
 from support.evaluations import evaluation as in_memory
 
 from tfp_genens.errors import UserError
 from tfp_genens.paper import counterparts, registry
 from tfp_genens.paper.figures import likelihood_figure, member_figure, rate_distortion_figure
-from tfp_genens.paper.figures.histograms import overlaid_histograms
-from tfp_genens.paper.member_curve import Point
+from tfp_genens.paper.figures.scores import histograms
 from tfp_genens.reporting import evaluation_files, layout
+from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import STYLE
 
 FIGURES = {
@@ -152,13 +154,22 @@ def test_histograms_hold_every_input_or_say_that_they_do_not():
     rng = np.random.default_rng(0)
     inside = rng.normal(size=200)
     outside = np.concatenate([rng.uniform(-1, 1, 150), [-1e9] * 30, [np.inf] * 10, [np.nan] * 10])
+    made = (("in", inside), ("out", outside))
+    sets = [
+        EvaluatedSet(name, name, scored({"critic": [x]}, OUTPUTS["wgan"], [0]), {}, 0)
+        for name, x in made
+    ]
+    row = {"ood_dataset": "out", "score": "critic", "auroc": 60.0, "auroc_members": [62.5]}
+    document = {"rows": [row], "labels": {"scores": {"critic": "D"}}}
+    evaluation = Evaluation(Path("runs/x"), document, sets[0], (sets[1],), None)
     figure, (ax,) = layout.panels(1, "a title")
-    overlaid_histograms(ax, ("in", inside), [("out", outside)], (-5.0, 5.0))
+    histograms(ax, evaluation, sets[1:], "critic", (-5.0, 5.0))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == [
         "in",
-        "out (15.0% left of the axis, 5.0% right of the axis, 5.0% NaN)",
+        "out, AUROC 62.5 (15.0% left of the axis, 5.0% right of the axis, 5.0% NaN)",
     ]
+    assert ax.get_xlabel() == "D [logits] (more normal to the right)"
     drawn_shares = [stairs.get_data().values.sum() for stairs in ax.patches]
     assert drawn_shares == pytest.approx([1.0, 1.0, 0.75])
     assert figure.get_axes() == [ax]
@@ -255,9 +266,9 @@ def test_member_curves_of_critics_are_of_their_own_scores():
 
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 2), min_size=1, max_size=5))
 def test_limits_hold_all_bands_and_are_never_narrow(bands):
-    points = [Point("set", "waic", 1, min(band), min(band), max(band), 2, True) for band in bands]
-    low, high = member_figure.limits(points)
+    lowest, highest = min(map(min, bands)), max(map(max, bands))
+    low, high = member_figure.limits(lowest, highest)
     eps = 1e-9
-    assert -eps <= low <= min(map(min, bands)) + eps
-    assert max(map(max, bands)) - eps <= high <= 100 + eps
+    assert -eps <= low <= lowest + eps
+    assert highest - eps <= high <= 100 + eps
     assert high - low >= member_figure.MIN_SPAN - eps

@@ -16,7 +16,7 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.errors import UserError
 from tfp_genens.paper import configurations, documents, judged, repetition, verdicts
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.tables import member_table, table2
+from tfp_genens.paper.tables import compare_table, member_table, table2
 
 MNIST_ROWS = [
     "omniglot",
@@ -56,6 +56,17 @@ def auroc(found, ood, score, member=None):
     sign = -1 if found.spec(score).direction == HIGHER_IS_NORMAL else 1
     labels = np.repeat([0, 1], NUM_INPUTS)
     return 100 * roc_auc_score(labels, sign * np.concatenate(values))
+
+
+@pytest.mark.parametrize("make", [table2.table, compare_table.table])
+def test_scores_stand_in_the_papers_order_whatever_the_evaluations_is(make):
+    given = [evaluation(), evaluation(range(5, 10), beta=0.1)]
+    before = read(make, given)
+    for one in given:
+        assert one.document["main_scores"] == ["rate", "log_prob", "waic"]
+        one.document["main_scores"] = ["log_prob", "rate", "waic"]  # the outputs' order
+    after = read(make, given)
+    assert (after.sections, after.records) == (before.sections, before.records)
 
 
 def test_rows_are_the_papers_in_its_order_then_ours():

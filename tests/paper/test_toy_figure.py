@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
+from support import read_back
 
 from tfp_genens import report as main_module
 from tfp_genens.paper import documents
 from tfp_genens.paper import report as from_paper
 from tfp_genens.paper.figures import toy_figure
-from tfp_genens.paper.toy import normal, regions
-from tfp_genens.paper.toy.experiment import Ensemble, Toy, ToySettings
-from tfp_genens.paper.toy.flow import FlowSettings
-from tfp_genens.paper.toy.gans import GanSettings
-from tfp_genens.paper.toy.regions import Scores
+from tfp_genens.paper.registry import Row
+from tfp_genens.paper.toy import regions
+from tfp_genens.paper.toy.experiment import Ensemble, Toy, ToySettings, gan_regions
 from tfp_genens.reporting.layout import STYLE
 
 SIDE = 50
@@ -26,57 +25,47 @@ NUM = 400
 DIRECTIONS = np.array([[1.0, 0], [0, 1], [-1, 0], [0, -1], [1, 1]])
 
 
-def ensemble(settings, places, prefix):
-    """Discriminators that are planes through p(x)'s centre, about which Var(D) is a bowl."""
-    logits = [DIRECTIONS @ (x - np.array(normal.CENTRE)).T for x in places]
-    members = [Scores(*(x[k] for x in logits)) for k in range(5)]
-    names = [f"{prefix}D of GAN {k + 1}" for k in range(5)]
-    pairs = list(zip(names, members, strict=True))
+def ensemble(logits):
     generator = np.random.default_rng(1)
     return Ensemble(
-        settings=settings,
-        discriminators=logits[2].reshape(5, SIDE, SIDE),
+        discriminators=logits["box"].reshape(5, SIDE, SIDE),
         samples=generator.normal(5, 1, (5, NUM, 2)).astype(np.float32),
         distances=generator.normal(size=(7, 5)).astype(np.float32),
         cross_entropies=generator.uniform(size=(21, 5)).astype(np.float32),
         accuracies=np.linspace(0.5, 0.6, 5),
-        variance_region=regions.fitted(
-            f"{prefix}Var(D)", Scores(*(x.var(axis=0) for x in logits)), False
-        ),
-        mean_region=regions.fitted(
-            f"{prefix}mean D", Scores(*(x.mean(axis=0) for x in logits)), True
-        ),
-        member_regions=tuple(regions.fitted(*pair, True) for pair in pairs),
-        boundary_regions=tuple(regions.measured(*pair, 0.0, True) for pair in pairs),
     )
 
 
 @pytest.fixture(scope="module")
 def toy():
-    places = (
-        normal.draws(NUM, 0, "held_out"),
-        normal.draws(NUM, 0, "test"),
-        regions.box_points(SIDE),
-        regions.edge_points(SIDE),
-    )
-    scores = Scores(*map(normal.log_prob, places))
-    settings = ToySettings(FlowSettings(), GanSettings(), NUM, SIDE)
+    """Discriminators are planes through p(x)'s centre, about which Var(D) is a bowl."""
+    places = regions.places(NUM, SIDE, 0)
+    log_prob = {name: regions.log_prob(x) for name, x in places.items()}
+    logits = {name: DIRECTIONS @ (x - np.array(regions.CENTRE)).T for name, x in places.items()}
+    lines = [
+        {"part": "data", "is_centred": True, **regions.region("log p(x) itself", log_prob)},
+        {"part": "flow", "is_centred": True, **regions.region("log density", log_prob)},
+    ]
+    for is_centred, label in ((True, ""), (False, "uncentred: ")):
+        lines += [{"is_centred": is_centred, **line} for line in gan_regions(logits, label)]
     return Toy(
-        settings=settings,
+        settings=ToySettings(num_points=NUM, side=SIDE),
         seed=11,
         git_commit="0123456789abcdef",
         steps_a_mean=500,
-        centre=normal.CENTRE,
-        box=regions.BOX,
-        ticks=regions.box_ticks(SIDE),
-        points=places[0],
-        flow_log_prob=scores.box.reshape(SIDE, SIDE),
+        points=places["held_out"],
+        flow_log_prob=log_prob["box"].reshape(SIDE, SIDE),
         flow_losses=np.array([3.0, 2.9], np.float32),
-        gans=ensemble(settings.gans, places, ""),
-        uncentred=ensemble(settings.gans, places, "uncentred: "),
-        data_region=regions.fitted("log p(x) itself", scores, True),
-        flow_region=regions.fitted("log density of the flow", scores, True),
+        gans=ensemble(logits),
+        uncentred=ensemble(logits),
+        regions=pd.DataFrame(lines),
     )
+
+
+def of_part(toy, part, column):
+    """Of the regions of the centred GANs, or of none."""
+    chosen = (toy.regions["part"] == part) & toy.regions["is_centred"]
+    return toy.regions[column][chosen].to_list()
 
 
 def drawn(toy):
@@ -101,13 +90,14 @@ def test_lines_are_drawn_where_the_regions_end(toy):
     density, boundaries, variance = page.figure.axes[:3]
     step = 10 / SIDE
     radius = np.hypot(*(segments(density, toy_figure.OOD_COLOR) - 5).T)
-    threshold = toy.flow_region.threshold
+    (threshold,) = of_part(toy, "flow", "threshold")
     np.testing.assert_allclose(radius, np.sqrt(-2 * (threshold + np.log(2 * np.pi))), atol=step)
     for direction, color in zip(DIRECTIONS, toy_figure.GAN_COLORS, strict=False):
         np.testing.assert_allclose((segments(boundaries, color) - 5) @ direction, 0, atol=1e-9)
     line = segments(variance, toy_figure.OOD_COLOR) - 5
     actual = np.var(line @ DIRECTIONS.T, axis=1)
-    np.testing.assert_allclose(actual, toy.gans.variance_region.threshold, rtol=0.1)
+    (threshold,) = of_part(toy, "variance", "threshold")
+    np.testing.assert_allclose(actual, threshold, rtol=0.1)
     # All panels show the smallest region that holds 95 % of p(x).
     for ax in (density, boundaries, variance):
         (disc,) = ax.patches
@@ -141,18 +131,20 @@ def test_the_same_toy_gives_the_same_bytes(toy):
 
 def test_the_caption_says_the_shares(toy):
     page, _ = drawn(toy)
-    gans = toy.gans
-    for share in (toy.flow_region.box, toy.data_region.box, gans.variance_region.box):
-        assert f"{100 * share:.1f} %" in page.caption
-    boxes = [region.box for region in gans.member_regions]
-    assert f"accept {100 * min(boxes):.1f} to {100 * max(boxes):.1f} %" in page.caption
+    caption = page.caption.partition("\n\n## ")[0]
+    for part in ("flow", "data", "variance"):
+        (share,) = of_part(toy, part, "box")
+        assert f"{100 * share:.1f} %" in caption
+    boxes = of_part(toy, "member", "box")
+    assert f"accept {100 * min(boxes):.1f} to {100 * max(boxes):.1f} %" in caption
 
 
 def test_tables_hold_all_regions_and_curves(toy):
-    sections = {section.heading: section for section in toy_figure.sections(toy)}
+    page, _ = drawn(toy)
+    sections = {s.heading: s for s in read_back.sections("# Title\n\n" + page.caption)}
     body = sections["How well each score fences p(x) in"].body
-    assert [line[0] for line in body] == [region.name for region in toy.regions]
-    for line, region in zip(body, toy.regions, strict=True):
+    for line, region in zip(body, toy.regions.itertuples(), strict=True):
+        assert line[0] == region.name
         assert line[3] == f"{100 * region.box:.1f}"
         assert line[2].startswith(f"{100 * region.mass:.1f} [{100 * region.mass_low:.1f}, ")
     samples = toy.uncentred.samples[2]
@@ -165,16 +157,14 @@ def test_tables_hold_all_regions_and_curves(toy):
         "10,001 and on",
         *(f"{value:.4f}" for value in toy.gans.cross_entropies[-1]),
     )
-    assert "Seed 11; trained and drawn by commit 0123456789ab." in json.dumps(
-        [s.notes for s in sections.values()]
-    )
+    notes = sections["How it was trained"].notes
+    assert notes[-1] == "Seed 11; trained and drawn by commit 0123456789ab."
 
 
 def test_the_csv_is_unrounded(toy):
     text = documents.to_csv(toy_figure.records(toy))
     rows = list(csv.DictReader(text.splitlines()))
-    assert len(rows) == len(toy.regions)
-    for row, region in zip(rows, toy.regions, strict=True):
+    for row, region in zip(rows, toy.regions.itertuples(), strict=True):
         assert (row["name"], row["seed"]) == (region.name, "11")
         assert float(row["threshold"]) == region.threshold
         assert float(row["mass_high"]) == region.mass_high
@@ -187,11 +177,9 @@ def run(monkeypatch, capsys, toy):
 
     def figure(seed):
         seeds.append(seed)
-        return from_paper.MeasuredFigure(
-            toy_figure.figure(toy), toy_figure.sections(toy), toy_figure.records(toy)
-        )
+        return from_paper.MeasuredFigure(toy_figure.figure(toy), toy_figure.records(toy))
 
-    monkeypatch.setitem(main_module.TRAINED_FIGURES, "2", figure)
+    monkeypatch.setattr(Row, "function", lambda self: figure)
 
     def run(*flags):
         monkeypatch.setattr(sys, "argv", ["report", *flags])

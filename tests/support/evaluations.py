@@ -79,7 +79,18 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"], num_inputs=NUM_INPUT
         "fraud": -log_prob,
         "mahalanobis": np.exp(-0.2 * log_prob),
     }
-    values = {output: values[output] for output in outputs}
+    return scored({output: values[output] for output in outputs}, outputs, members)
+
+
+def scored(values, outputs, members):
+    """A score file of member outputs, [num_members, num_inputs] each, and all that is made of them.
+
+    Args:
+      values: by output.
+      outputs: their specs.
+      members: their numbers.
+    """
+    num_inputs = len(next(iter(values.values()))[0])
     columns = {"example_id": [str(i) for i in range(num_inputs)]}
     for output, of_members in values.items():
         columns |= {

@@ -35,7 +35,7 @@ class Page:
 def read(make, evaluations):
     """The document that a table's function makes of evaluations, rendered and read back."""
     document = make(evaluations)
-    first, *others = _sections(documents.to_markdown(document))
+    first, *others = sections(documents.to_markdown(document))
     records = pd.DataFrame(document.records).to_dict("records")
     return Page(
         document,
@@ -50,22 +50,23 @@ def _is_nan(value):
     return isinstance(value, float) and math.isnan(value)
 
 
-def _sections(markdown):
-    sections = []
+def sections(markdown):
+    """What stands under each heading, the first of which begins the page."""
+    found = []
     for block in re.split(r"\n\n", markdown.rstrip("\n")):
         lines = block.split("\n")
         if block.startswith("#"):
             (line,) = lines
             marks, _, heading = line.partition(" ")
-            sections.append(Section(heading, len(marks)))
+            found.append(Section(heading, len(marks)))
         elif block.startswith("|"):
             cells = [tuple(c.strip() for c in line[1:-1].split(" | ")) for line in lines]
-            sections[-1].header, _, *body = cells
-            sections[-1].body = tuple(body)
+            found[-1].header, _, *body = cells
+            found[-1].body = tuple(body)
         elif block.startswith("- "):
             assert all(line.startswith("- ") for line in lines)
-            sections[-1].notes += tuple(line[2:] for line in lines)
+            found[-1].notes += tuple(line[2:] for line in lines)
         else:
             (line,) = lines
-            sections[-1].text += (line,)
-    return sections
+            found[-1].text += (line,)
+    return found

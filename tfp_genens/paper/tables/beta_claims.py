@@ -76,12 +76,9 @@ def _similar_distortion(high: Runs, low: Runs, pair: str) -> Judged:
 
 
 def _bulk_is_distortion(high: Runs, low: Runs, pair: str) -> Judged:
-    found = {"high": high, "low": low}
-    shares = pd.DataFrame(
-        {name: runs.nats["distortion_share"].xs("rate", level=1) for name, runs in found.items()}
-    ).loc[[IN_DISTRIBUTION, pair]]
-    texts = (100 * shares).map("{:.0f} %".format, na_action="ignore").fillna("-")
-    return list(shares["high"] > BULK), {"shares": texts}
+    sets = (IN_DISTRIBUTION, pair)
+    texts = {name: (high.share_text(name), low.share_text(name)) for name in sets}
+    return [high.distortion_share(name) > BULK for name in sets], {"shares": texts}
 
 
 def _not_discriminative(high: Runs, low: Runs, pair: str) -> Judged:

@@ -71,6 +71,16 @@ class Runs:
         rows: Any = self.aurocs.to_dict("index")
         return tables.auroc_text(rows[name, score])
 
+    def distortion_share(self, name: str) -> float:
+        """Likewise, from 0 to 1."""
+        return self.nats["distortion_share"].to_dict()[name, "distortion"]
+
+    def share_text(self, name: str) -> str:
+        """The same in percent; "-" where it has no meaning."""
+        if self.mean(name, "distortion") < 0:
+            return "-"
+        return f"{100 * self.distortion_share(name):.0f} %"
+
     @property
     def ood_datasets(self) -> list[str]:
         return list(self.aurocs.index.unique("set"))

@@ -86,10 +86,10 @@ def _nats(runs: Runs) -> pd.DataFrame:
     lines = nats.assign(text=texts).pivot(index=["set", "beta"], columns="score", values="text")
     lines = lines.loc[[(name, beta) for name in runs.distances.index for beta in runs.betas]]
     lines = lines[list(NATS)].rename(columns=labels)
-    share = runs.nats["distortion_share"].xs("distortion", level="score")
     distance = runs.distances.stack().map("{:.2f}".format)
     distance[results.IN_DISTRIBUTION] = None
-    lines["distortion's share"] = (100 * share).map("{:.0f} %".format, na_action="ignore")
+    at = {beta: runs.at(beta) for beta in runs.betas}
+    lines["distortion's share"] = [at[beta].share_text(name) for name, beta in lines.index]
     lines["distance"] = distance
     lines.insert(0, "Set", [labels[name] for name, _ in lines.index])
     lines.insert(1, "beta", [f"{beta:g}" for _, beta in lines.index])
