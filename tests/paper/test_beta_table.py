@@ -166,9 +166,9 @@ def test_what_holds_on_some_sets_holds_in_part():
 def test_nan_does_not_make_a_claim_hold():
     low, high = evaluation(0.1), evaluation(1.0)
     for source in (low, high):
-        for scored in (source.in_distribution, *source.ood):
+        for judged in (source.in_distribution, *source.ood):
             for output in ("rate", "distortion"):
-                scored.scores.frame.loc[0, f"{output}_member_0"] = np.nan
+                judged.scores.frame.loc[0, f"{output}_member_0"] = np.nan
     found = verdicts(low, high)
     for name in ("similar_distortion", "bulk_is_distortion", "fidelity", "higher_rates"):
         assert found[name].verdict == NO

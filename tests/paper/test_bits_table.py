@@ -16,7 +16,7 @@ from support import evaluations, read_back
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import rows
 from tfp_genens.paper import documents
-from tfp_genens.paper import literature as published
+from tfp_genens.paper import numbers as published
 from tfp_genens.paper.tables import bits_table
 from tfp_genens.scoring.columns import member_column
 
@@ -274,7 +274,7 @@ def test_nothing_is_published_of_other_sets():
 
 
 def test_every_published_number_has_its_source():
-    found = published.bits_per_dim("cifar10")
+    found = published.published_bits_per_dim("cifar10")
     (keys,) = {frozenset(row) for row in found}
     assert {"model", "bits_per_dim", "source", "num_parameters", *bits_table.SETTINGS} <= keys
     assert all(row["source"] and 3.0 < row["bits_per_dim"] < 4.0 for row in found)

@@ -9,7 +9,6 @@ import jinja2
 import pandas as pd
 import pytest
 
-from tfp_genens.errors import UserError
 from tfp_genens.paper import documents
 from tfp_genens.paper.documents import Document
 from tfp_genens.reporting import evaluation_files
@@ -119,29 +118,6 @@ def test_html_is_self_contained_escaped_and_whole():
         assert expected in joined
     counts = {tag: tags.count(tag) for tag in ("title", "h1", "h2", "table", "ol", "ul", "pre")}
     assert counts == {"title": 1, "h1": 1, "h2": 1, "table": 1, "ol": 1, "ul": 1, "pre": 1}
-
-
-@pytest.mark.parametrize("name", ["table", "table.md", "table.csv", "table.html"])
-def test_all_three_files_are_written(tmp_path, capsys, document, name):
-    documents.write(str(tmp_path / "new" / name), document, document)
-    paths = [tmp_path / "new" / f"table{suffix}" for suffix in (".md", ".csv", ".html")]
-    assert capsys.readouterr().out.split() == [str(path) for path in paths]
-    twice = f"{PAGE}\n{PAGE}"
-    assert [path.read_text(encoding="utf-8") for path in paths] == [
-        twice,
-        documents.to_csv(RECORDS),
-        documents.to_html(twice),
-    ]
-    assert sorted((tmp_path / "new").iterdir()) == sorted(paths)
-
-
-def test_outputs_that_cannot_be_written(tmp_path):
-    for output in ("table.txt", ".", "results/table.v2"):
-        with pytest.raises(UserError, match="--output"):
-            documents.output_stem(str(tmp_path / output))
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="--output"):
-        documents.output_stem(str(tmp_path / "file" / "table"))
 
 
 def test_provenance_names_notes_commits_and_the_command(make_evaluation):

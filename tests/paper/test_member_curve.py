@@ -13,9 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import metrics
-from tfp_genens.paper import ensemble_scores, member_curve
+from tfp_genens.paper import member_curve
 
-SCORES = ensemble_scores.available(
+SCORES = member_curve.combined_scores(
     {
         "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
         "rate": OutputSpec("nats", LOWER_IS_NORMAL),
@@ -33,8 +33,8 @@ EXPECTED = {
 """Score -> member output, sign of what is anomalous, and how members are combined."""
 
 
-def curve(in_outputs, ood_outputs, **kwargs):
-    return member_curve.curve(in_outputs, ood_outputs, SCORES, **kwargs)
+def curve(in_outputs, ood_outputs):
+    return list(member_curve.curve(in_outputs, ood_outputs, SCORES).itertuples())
 
 
 def outputs(seed, num_members=4, num=60, shift=0.0):
@@ -104,19 +104,3 @@ def test_many_subsets_are_drawn_by_seed():
     # Every member must be drawn, or the draw favours some.
     assert set(subsets.ravel()) == set(range(8))
     assert member_curve.subsets_of_size(8, 4, 70, seed=0)[1]
-
-
-def test_chunks_do_not_matter(monkeypatch):
-    arguments = outputs(0), {"far": outputs(1, shift=1)}
-    expected = curve(*arguments)
-    monkeypatch.setattr(member_curve, "_MAX_VALUES", 1)
-    assert curve(*arguments) == expected
-
-
-def test_sets_of_other_members_are_refused():
-    with pytest.raises(ValueError, match="same 4 members"):
-        curve(outputs(0), {"far": outputs(1, num_members=3)})
-    with pytest.raises(ValueError, match="same outputs"):
-        curve(outputs(0), {"far": {"rate": outputs(1)["rate"]}})
-    with pytest.raises(ValueError, match="`max_subsets`"):
-        curve(outputs(0), {"far": outputs(1)}, max_subsets=0)

@@ -134,9 +134,21 @@ def test_main_scores_follow_the_papers_columns():
     assert paper.main_scores(("entropy",), "vib") == ("entropy",)
 
 
-def test_deviations():
+def departures(model, train_dataset, config, num_members=5, num_examples=10_000):
+    return paper.departures(
+        {
+            "model": model,
+            "train_dataset": train_dataset,
+            "members": num_members,
+            "manifests": [{"config": config}],
+            "settings": {"num_examples": num_examples},
+        }
+    )
+
+
+def test_departures():
     config = {"train_steps": 300, "train_samples": 1, "prior": "maf", "precision": "float32"}
-    notes = paper.deviations("vae", "mnist", config, num_members=2, num_examples=2000)
+    notes = departures("vae", "mnist", config, num_members=2, num_examples=2000)
     assert [note.split(" is ")[0] for note in notes[:3]] == [
         "num_members",
         "train_steps",
@@ -146,8 +158,8 @@ def test_deviations():
     assert "5000" in notes[1]
     assert "2,000" in notes[3]
     faithful = {"train_steps": 5000, "train_samples": 16, "beta": 1.0}
-    assert paper.deviations("vae", "mnist", faithful, num_members=5, num_examples=10_000) == []
-    assert paper.deviations("wgan", "mnist", {}, num_members=5, num_examples=1000) == []
+    assert departures("vae", "mnist", faithful, num_members=5, num_examples=10_000) == []
+    assert departures("wgan", "mnist", {}, num_members=5, num_examples=1000) == []
 
 
 @pytest.mark.parametrize(
@@ -160,13 +172,13 @@ def test_deviations():
     ],
 )
 def test_beta_is_compared_with_that_of_the_training_set(train_dataset, beta, departs):
-    notes = paper.deviations("vae", train_dataset, {"beta": beta}, 5, 10_000)
+    notes = departures("vae", train_dataset, {"beta": beta})
     assert [note.split(" is ")[0] for note in notes] == ["beta"] * departs
 
 
 def test_held_out_data_and_narrower_networks_depart_from_the_paper():
     config = {"validation_fraction": 0.05, "base_depth": 16}
-    notes = paper.deviations("vae", "mnist", config, 5, 10_000)
+    notes = departures("vae", "mnist", config)
     assert [note.split(";")[0] for note in notes] == [
         "validation_fraction is 0.05",
         "base_depth is 16",

@@ -16,7 +16,8 @@ from support.evaluations import OUTPUTS, scored
 from support.evaluations import evaluation as in_memory
 
 from tfp_genens.errors import UserError
-from tfp_genens.paper import counterparts, registry
+from tfp_genens.paper import numbers as paper
+from tfp_genens.paper import registry
 from tfp_genens.paper.figures import likelihood_figure, member_figure, rate_distortion_figure
 from tfp_genens.paper.figures.scores import histograms
 from tfp_genens.reporting import evaluation_files, layout
@@ -123,9 +124,9 @@ def test_a_set_looks_the_same_in_every_evaluation(make_evaluation):
     for k, evaluation in enumerate(evaluations):
         ax = drawn("1", *evaluations).figure.axes[2 * k]
         _, *lines = [patch for patch in ax.patches if not patch.get_fill()]
-        for line, scored in zip(lines, evaluation.ood, strict=True):
+        for line, of_set in zip(lines, evaluation.ood, strict=True):
             color = matplotlib.colors.to_hex(line.get_edgecolor()).upper()
-            assert color == styles[scored.name][0]
+            assert color == styles[of_set.name][0]
 
 
 def test_more_sets_than_styles_still_differ(make_evaluation):
@@ -176,9 +177,9 @@ def test_histograms_hold_every_input_or_say_that_they_do_not():
 
 
 def test_the_counterpart_is_the_papers_or_the_first():
-    assert counterparts.counterpart("fashion_mnist", ["hflip", "mnist"]) == "mnist"
-    assert counterparts.counterpart("mnist", ["hflip", "vflip"]) == "hflip"
-    assert counterparts.counterpart("digits", ["uniform", "mnist"]) == "uniform"
+    assert paper.counterpart("fashion_mnist", ["hflip", "mnist"]) == "mnist"
+    assert paper.counterpart("mnist", ["hflip", "vflip"]) == "hflip"
+    assert paper.counterpart("digits", ["uniform", "mnist"]) == "uniform"
 
 
 def test_figure_3_shows_the_counterpart_and_its_numbers(evaluation):

@@ -14,7 +14,7 @@ from support.read_back import read
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.errors import UserError
-from tfp_genens.paper import configurations, documents, judged, repetition, verdicts
+from tfp_genens.paper import configurations, documents, member_curve, repetition, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.tables import compare_table, member_table, table2
 
@@ -105,7 +105,7 @@ def test_cells_agree_with_the_scores_and_the_paper():
     assert (cell["ensembles_method"], cell["ensembles_num_values"]) == ("jackknife", 5)
     assert cell["ensembles_low"] <= cell["auroc"] <= cell["ensembles_high"]
     for cell in cells.values():
-        if cell["verdict"] != judged.NOT_EVALUATED:
+        if cell["verdict"] != verdicts.NOT_EVALUATED:
             ends = (cell["ensembles_low"], cell["ensembles_high"])
             interval = None if ends[0] is None else ends
             assert cell["verdict"] == verdicts.verdict(cell["auroc"], cell["paper_auroc"], interval)
@@ -259,7 +259,7 @@ def test_the_rule_comes_before_any_number():
 def test_the_count_is_of_all_cells():
     found = read(table2.table, [evaluation()])
     cells = [r["verdict"] for r in records_by_cell(found).values()]
-    for verdict in (*verdicts.VERDICTS, judged.NOT_EVALUATED):
+    for verdict in (*verdicts.VERDICTS, verdicts.NOT_EVALUATED):
         assert f"{verdict}: {cells.count(verdict)}" in found.text[-1].lower()
     assert len(cells) == 24
 
@@ -312,7 +312,7 @@ def test_runs_that_differ_in_their_seed_repeat_one_another():
     runs = [evaluation(seed=0), evaluation(seed=1)]
     (configuration,) = configurations.group(runs)
     assert configuration.evaluations == tuple(runs)
-    scores = member_table.member_scores(configuration)
+    scores = member_curve.member_scores(configuration)
     assert scores.members == tuple(f"{seed}/{member}" for seed in (0, 1) for member in range(5))
     other_beta = evaluation(seed=1, beta=0.1)
     assert len(configurations.group([*runs, other_beta])) == 2

@@ -8,9 +8,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from tfp_genens import report as main_module
-from tfp_genens.paper import registry
+from tfp_genens.errors import UserError
+from tfp_genens.paper import documents, registry
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.registry import Row
+from tfp_genens.paper.report import output_path
 from tfp_genens.reporting.layout import Page
 
 
@@ -44,18 +46,22 @@ def test_every_row_is_there(name):
     assert callable(registry.ROWS[name].function())
 
 
-def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, register):
+@pytest.mark.parametrize("name", ["mine", "mine.md", "mine.csv", "mine.html"])
+def test_a_table_ends_with_where_it_is_from(make_evaluation, tmp_path, run, register, name):
     def table(evaluations):
-        context = {"title": "Mine", "image": evaluations[0].directory.name, "caption": "C."}
+        page = Page("x", "Mine", "C.", Figure())
+        context = {"page": page, "image": evaluations[0].directory.name}
         return Document("figure", context, ({"a": 1},))
 
     register("table", table)
     directory = make_evaluation()
-    flags = ("--table=mine", f"--evaluation_dir={directory}", f"--output={tmp_path / 'mine.md'}")
+    flags = ("--table=mine", f"--evaluation_dir={directory}", f"--output={tmp_path / 'new' / name}")
     code, out, _ = run(*flags)
     assert code == 0
-    assert out.split() == [str(tmp_path / f"mine{suffix}") for suffix in (".md", ".csv", ".html")]
-    text = (tmp_path / "mine.md").read_text()
+    paths = [tmp_path / "new" / f"mine{suffix}" for suffix in (".md", ".csv", ".html")]
+    assert out.split() == list(map(str, paths))
+    text, csv, html = (path.read_text() for path in paths)
+    assert (csv, html) == ("a\n1\n", documents.to_html(text))
     assert text.startswith("# Mine\n\n![Mine](evaluation)\n\nC.\n\n## Read before comparing\n")
     assert "- A note on <members> & more." in text
     assert text.endswith(
@@ -107,3 +113,10 @@ def test_what_a_table_cannot_be_made_of_is_one_line(make_evaluation, tmp_path, r
 def test_unknown_names_list_what_there_is(tmp_path, run):
     _, _, err = run("--table=x", "--output=t", f"--evaluation_dir={tmp_path}")
     assert ", ".join(registry.of_kind("table")) in err
+
+
+def test_outputs_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    for output in ("table.txt", ".", "results/table.v2", "file/table"):
+        with pytest.raises(UserError, match="--output"):
+            output_path(str(tmp_path / output), "table")

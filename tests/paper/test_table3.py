@@ -15,6 +15,7 @@ from support.read_back import read
 from tfp_genens.errors import UserError
 from tfp_genens.paper import documents, verdicts
 from tfp_genens.paper import numbers as paper
+from tfp_genens.paper.repetition import Interval
 from tfp_genens.paper.tables import table3
 
 
@@ -237,15 +238,13 @@ def test_normal_rows_as_the_positive_class_are_judged_apart():
     ],
 )
 def test_false_positives_are_judged_the_other_way_round(ours, theirs, interval, expected):
-    ends = None if interval is None else table3.Interval(*interval, "t", 5)
-    assert table3._verdict("fpr_at_95_tpr", ours, theirs, ends) == expected
+    found, mirrored = None, None
+    if interval is not None:
+        found = Interval(*interval, "t", 5)
+        mirrored = Interval(100 - interval[1], 100 - interval[0], "t", 5)
+    assert verdicts.of_cell(ours, theirs, found, is_lower_better=True) == expected
     if theirs < 50:
-        mirrored = (
-            None
-            if interval is None
-            else table3.Interval(100 - interval[1], 100 - interval[0], "t", 5)
-        )
-        assert table3._verdict("auroc", 100 - ours, 100 - theirs, mirrored) == expected
+        assert verdicts.of_cell(100 - ours, 100 - theirs, mirrored) == expected
 
 
 def test_verdicts_are_counted_and_only_the_papers_methods_have_them():

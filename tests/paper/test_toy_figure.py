@@ -13,7 +13,6 @@ from support import read_back
 
 from tfp_genens import report as main_module
 from tfp_genens.paper import documents
-from tfp_genens.paper import report as from_paper
 from tfp_genens.paper.figures import toy_figure
 from tfp_genens.paper.registry import Row
 from tfp_genens.paper.toy import regions
@@ -177,7 +176,7 @@ def run(monkeypatch, capsys, toy):
 
     def figure(seed):
         seeds.append(seed)
-        return from_paper.MeasuredFigure(toy_figure.figure(toy), toy_figure.records(toy))
+        return toy_figure.figure(toy), toy_figure.records(toy)
 
     monkeypatch.setattr(Row, "function", lambda self: figure)
 

@@ -28,8 +28,7 @@ def write(values: Mapping[str, Any]) -> int:
     load_tensorflow()
     from tfp_genens.paper import report  # Slow: bad flags are reported first.
 
-    writers = {TABLE: report.write_table, FIGURE: report.write_figure}
-    writers[row.kind](config, row)
+    report.write(config, row)
     return 0
 
 

@@ -36,16 +36,21 @@ class Configuration:
         return self.evaluations[0]
 
     @property
+    def document(self) -> Mapping[str, Any]:
+        """results.json of the first."""
+        return self.first.document
+
+    @property
     def train_dataset(self) -> str:
-        return self.first.document["train_dataset"]
+        return self.document["train_dataset"]
 
     @property
     def model(self) -> str:
-        return self.first.document["model"]
+        return self.document["model"]
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return self.first.document["manifests"][0]["config"]
+        return self.document["manifests"][0]["config"]
 
 
 def member_names(evaluation: Evaluation) -> tuple[str, ...]:

@@ -8,12 +8,10 @@ The Markdown is the one text that is rendered; the HTML is made from it. The pro
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -21,10 +19,8 @@ import pandas as pd
 from markdown_it import MarkdownIt
 
 from tfp_genens import __version__
-from tfp_genens.errors import UserError
-from tfp_genens.evaluation import tables
-from tfp_genens.files import atomic_path, make_directory
-from tfp_genens.paper import judged, numbers, verdicts
+from tfp_genens.evaluation import accuracy, tables
+from tfp_genens.paper import configurations, labels, numbers, verdicts
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.provenance import short_commit, training_commits
 
@@ -51,49 +47,51 @@ def provenance(evaluations: Sequence[Evaluation], command: str) -> Document:
 
     Evaluations of one model of which the same is to be said, such as splits, share a section.
     """
-    said = [
-        {
-            "name": f"{tables.heading(e.document)}: {e.directory}",
-            "model": e.document["model"],
-            "notes": [*e.document["notes"], *_departures(e.document)],
-            "missing": e.document["missing"],
-            "trained": ", ".join(training_commits(e.document["manifests"])),
-            "evaluated": short_commit(e.document.get("git_commit")),
-        }
-        for e in evaluations
-    ]
     together: dict[str, list[dict[str, Any]]] = {}
-    for one in said:
-        key = json.dumps({k: v for k, v in one.items() if k != "name"})
-        together.setdefault(key, []).append(one)
+    for evaluation in evaluations:
+        document = evaluation.document
+        departures = (f"Departs from the paper: {text}" for text in numbers.departures(document))
+        said = {
+            "model": document["model"],
+            # Evaluations of earlier versions say in their notes how they depart.
+            "notes": list(dict.fromkeys([*document["notes"], *departures])),
+            "missing": document["missing"],
+            "trained": ", ".join(training_commits(document["manifests"])),
+            "evaluated": short_commit(document.get("git_commit")),
+        }
+        name = f"{tables.heading(document)}: {evaluation.directory}"
+        together.setdefault(json.dumps(said), []).append({"name": name, **said})
     context = {"groups": list(together.values()), "command": command, "version": __version__}
     return Document("provenance", context)
-
-
-def _departures(document: Mapping[str, Any]) -> list[str]:
-    """From the paper's settings; evaluations of earlier versions say so in their notes."""
-    sentences = (
-        f"Departs from the paper: {departure}" for departure in numbers.departures(document)
-    )
-    return [text for text in sentences if text not in document["notes"]]
 
 
 def table(frame: pd.DataFrame) -> str:
     """A frame as an aligned Markdown table; the columns' names, which may repeat, are its header.
 
-    Floats are written with one decimal, integers with a comma at the thousands, what is missing as
-    a dash, and all else as it is. The index is not shown.
+    Floats are written with one decimal, and in the column "difference" with their sign; integers
+    with a comma at the thousands, pairs as intervals, what is missing as a dash, and all else as it
+    is. The index is not shown.
     """
+    names = list(frame.columns)
     lines = frame.itertuples(index=False, name=None)
-    return tables.markdown(list(frame.columns), [list(map(_cell, line)) for line in lines])
+    return tables.markdown(names, [list(map(_cell, line, names)) for line in lines])
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str) -> str:
+    if isinstance(value, tuple):
+        return "-" if pd.isna(value[0]) else tables.interval(*value)
     if value is None or value != value:
         return "-"
+    if column == "difference":
+        return f"{value:+.1f}".replace("-0.0", "+0.0")
     if isinstance(value, Integral):
         return f"{value:,}"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def sentence(text: str) -> str:
+    """With a capital; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def environment() -> jinja2.Environment:
@@ -105,7 +103,17 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",)),
     )
-    found.filters |= {"table": table, "sentence": judged.sentence}
+    found.filters |= {
+        "table": table,
+        "sentence": sentence,
+        "heading": tables.heading,
+        "accuracy": accuracy.note,
+        "members": configurations.describe_members,
+        "differences": configurations.differences,
+        "departures": numbers.departures,
+        "attacked_sets": configurations.attacked_sets,
+        "train_label": labels.train_label,
+    }
     found.globals["verdicts"] = verdicts
     return found
 
@@ -162,48 +170,4 @@ def to_csv(records: Records) -> str:
             json.dumps(value) if isinstance(value, (list, tuple)) else value
             for value in frame[name]
         ]
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
-    return buffer.getvalue()
-
-
-SUFFIXES = (".md", ".csv", ".html")
-
-
-def output_stem(output: str) -> Path:
-    """`--output` without its suffix.
-
-    Raises:
-      UserError: another suffix than .md, .csv or .html, or a directory that cannot be written to.
-    """
-    path = Path(output)
-    if path.suffix not in ("", *SUFFIXES) or path.is_dir():
-        got = f"{output}, a directory" if path.is_dir() else repr(output)
-        raise UserError("--output", f"a file name ending in {', '.join(SUFFIXES)} or nothing", got)
-    make_directory(path.parent, "--output")
-    return path.with_suffix("")
-
-
-def write(output: str, document: Document, ending: Document) -> None:
-    """Writes the Markdown, CSV and HTML files beside one another and says where they are.
-
-    Args:
-      output: the path of any one of the three, or without suffix.
-      document: what is written; its records are the CSV.
-      ending: what its page ends with, see `provenance`.
-
-    Raises:
-      UserError: see `output_stem`.
-    """
-    stem = output_stem(output)
-    markdown = to_markdown(document, ending)
-    texts = (markdown, to_csv(document.records), to_html(markdown))
-    for suffix, text in zip(SUFFIXES, texts, strict=True):
-        write_text(stem.with_name(stem.name + suffix), text)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, and says where it is."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(path)
+    return frame.to_csv(index=False)

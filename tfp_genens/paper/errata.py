@@ -19,7 +19,7 @@ from tfp_genens import seeds
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import waic_parts
 from tfp_genens.paper.judging import judge as judge_score
-from tfp_genens.paper.tables.shared import values
+from tfp_genens.paper.shared import values
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 PAPER_ROUNDING = 0.05

@@ -23,6 +23,11 @@ def run_label(evaluation: Evaluation) -> str:
     return label if value is None else f"{label}, beta {value:g}"
 
 
+def train_label(document: Mapping[str, Any]) -> str:
+    """E.g. "MNIST"."""
+    return results.dataset_label(document, document["train_dataset"])
+
+
 def dataset_label(documents: Sequence[Mapping[str, Any]], name: str) -> str:
     """What any of the evaluations calls a set: not every one knows of every set."""
     return _first_label(results.dataset_label, documents, name)

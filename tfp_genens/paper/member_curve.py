@@ -5,108 +5,107 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from tfp_genens import seeds
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.paper.ensemble_scores import EnsembleScore, combine_members
-from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, member_column
+from tfp_genens.paper import configurations
+from tfp_genens.paper.configurations import Configuration
+from tfp_genens.paper.requirements import require_scores
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet
+from tfp_genens.scoring.columns import EXAMPLE_ID, member_column
+from tfp_genens.scoring.scores import EnsembleScore, available_scores
 
 SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var")
 MAX_SUBSETS = 300
-_MAX_VALUES = 1 << 21  # member scores held at once: 16 MB
 
 Outputs = Mapping[str, np.ndarray]
 """Member output -> float64 [num_members, num_inputs]."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
-    """AUROC in percent of one score on one OoD set, over the subsets of members of one size.
+class MemberScores:
+    """All members of one configuration, scored on the same inputs.
 
-    Mean, lowest and highest are over the `num_subsets` that were judged. `is_all`: there are no
-    others; otherwise they were drawn.
-    """
-
-    ood_dataset: str
-    score: str
-    size: int
-    mean: float
-    lowest: float
-    highest: float
-    num_subsets: int
-    is_all: bool
-
-
-def curve(
-    in_outputs: Outputs,
-    ood_outputs: Mapping[str, Outputs],
-    scores: Mapping[str, EnsembleScore],
-    *,
-    max_subsets: int = MAX_SUBSETS,
-    seed: int = 0,
-) -> tuple[Point, ...]:
-    """The curve of every OoD set, score of SCORES that can be made, and size 1 to M.
-
-    Subsets of the same members overlap, so lowest and highest are the range of what these members
-    give, not an interval for members yet to be trained.
-
-    Args:
+    Attributes:
+      configuration: where they are from.
+      members: seed/number of each, in the order of the arrays.
       in_outputs: of in-distribution inputs.
-      ood_outputs: by OoD set, of the same members.
-      scores: those that can be made, and maybe more, by name.
-      max_subsets: sizes with more subsets than this are judged on this many, drawn without
-        replacement.
-      seed: of that draw.
-
-    Returns:
-      Points in the order of the sets, then of SCORES, then of size.
+      ood_outputs: by OoD set.
+      left_out: sets that were made against members, which fewer members would make others.
     """
-    num_members = len(next(iter(in_outputs.values())))
-    for outputs in (in_outputs, *ood_outputs.values()):
-        if outputs.keys() != in_outputs.keys() or {*map(len, outputs.values())} != {num_members}:
-            raise ValueError(
-                f"All sets must have the same outputs by the same {num_members} members."
-            )
-    points = []
-    for size in range(1, num_members + 1):
-        subsets, is_all = subsets_of_size(num_members, size, max_subsets, seed)
-        for score in (name for name in SCORES if name in scores):
-            aurocs = subset_aurocs(in_outputs, ood_outputs, scores[score], subsets)
-            for ood, found in aurocs.items():
-                ends = float(found.mean()), float(found.min()), float(found.max())
-                points.append(Point(ood, score, size, *ends, len(subsets), is_all))
-    sets = list(ood_outputs)
-    return tuple(sorted(points, key=lambda p: (sets.index(p.ood_dataset), SCORES.index(p.score))))
+
+    configuration: Configuration
+    members: tuple[str, ...]
+    in_outputs: Outputs
+    ood_outputs: Mapping[str, Outputs]
+    left_out: tuple[str, ...]
+
+    @property
+    def scores(self) -> dict[str, EnsembleScore]:
+        """What can be made of the members' outputs."""
+        specs = self.configuration.first.in_distribution.scores.member_scores
+        return combined_scores({name: specs[name] for name in self.in_outputs})
+
+    def curve(self) -> pd.DataFrame:
+        """See `curve`."""
+        return curve(self.in_outputs, self.ood_outputs, self.scores)
 
 
-def joined(files: Sequence[ScoreFile], what: str) -> dict[str, np.ndarray]:
-    """Scores of the same inputs by members of several score files.
-
-    Args:
-      files: score files of one set, each by other members.
-      what: names the set in errors.
-
-    Returns:
-      member output that all files have -> float64 [num_members, num_inputs]; members in the
-      order of the files, inputs in that of the first.
+def member_scores(configuration: Configuration) -> MemberScores:
+    """Joins the members of all evaluations of a configuration.
 
     Raises:
-      UserError: the files are not of the same inputs.
+      UserError: the evaluations have other inputs; fewer than two members; no OoD set that they
+        share, or ensemble score, that a curve can be drawn of.
     """
-    example_ids = files[0].frame[EXAMPLE_ID]
-    for file in files:
-        theirs = file.frame[EXAMPLE_ID]
+    evaluations = configuration.evaluations
+    members = tuple(m for e in evaluations for m in configurations.member_names(e))
+    if len(members) < 2:
+        raise UserError(ARGUMENT, "two members or more", f"one in {evaluations[0].directory}")
+    require_scores(evaluations[0], SCORES, only_one=True)
+    sets = [{ood.name: ood for ood in evaluation.ood} for evaluation in evaluations]
+    names = [name for name in sets[0] if all(name in others for others in sets)]
+    entries = evaluations[0].document["sets"]
+    attacks = [entry["name"] for entry in entries if configurations.is_attack(entry)]
+    shown = [name for name in names if name not in attacks]
+    if not shown:
+        expected = "evaluations that share OoD sets which attack no members"
+        raise UserError(ARGUMENT, expected, ", ".join(names) or "none")
+    return MemberScores(
+        configuration=configuration,
+        members=members,
+        in_outputs=_joined([e.in_distribution for e in evaluations]),
+        ood_outputs={name: _joined([of_one[name] for of_one in sets]) for name in shown},
+        left_out=tuple(name for name in names if name in attacks),
+    )
+
+
+def _joined(sets: Sequence[EvaluatedSet]) -> Outputs:
+    """Scores of one set by members of several evaluations; inputs in the order of the first."""
+    first = sets[0]
+    example_ids = first.scores.frame[EXAMPLE_ID]
+    for other in sets:
+        theirs = other.scores.frame[EXAMPLE_ID]
         if theirs.duplicated().any() or set(theirs) != set(example_ids):
             raise UserError(
-                "--evaluation_dir",
-                f"the same inputs of {what} in each evaluation, by {EXAMPLE_ID}",
+                ARGUMENT,
+                f"the same inputs of {first.label} in each evaluation, by {EXAMPLE_ID}",
                 f"{len(set(theirs) ^ set(example_ids)):,} that only one of two has, or a repeated "
                 "one",
             )
+        # Ids name noise by its number, whatever it was drawn with; the first inputs are at hand.
+        if not np.array_equal(first.examples["first"], other.examples["first"]):
+            raise UserError(
+                ARGUMENT,
+                f"the same inputs of {first.label} in each evaluation",
+                "inputs that differ under one name (another --seed of evaluate?)",
+            )
+    files = [s.scores for s in sets]
     frames = [file.frame.set_index(EXAMPLE_ID).loc[example_ids] for file in files]
     return {
         output: np.concatenate(
@@ -115,17 +114,57 @@ def joined(files: Sequence[ScoreFile], what: str) -> dict[str, np.ndarray]:
                 for file, frame in zip(files, frames, strict=True)
             ]
         )
-        for output in files[0].member_scores
+        for output in first.scores.member_scores
         if all(output in file.member_scores for file in files)
     }
 
 
+def combined_scores(outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleScore]:
+    """Every ensemble score that can be made of these member outputs alone, by name.
+
+    Scores with fitted state are none: it takes held-out inputs, which evaluations do not keep.
+    """
+    return {name: score for name, score in available_scores(outputs).items() if score.fit is None}
+
+
+def curve(
+    in_outputs: Outputs, ood_outputs: Mapping[str, Outputs], scores: Mapping[str, EnsembleScore]
+) -> pd.DataFrame:
+    """The curve of every OoD set, score of SCORES that can be made, and size 1 to M.
+
+    Subsets of the same members overlap, so lowest and highest are the range of what these members
+    give, not an interval for members yet to be trained. Sizes with more than MAX_SUBSETS subsets
+    are judged on so many, drawn without replacement.
+
+    Args:
+      in_outputs: of in-distribution inputs.
+      ood_outputs: by OoD set, of the same members.
+      scores: those that can be made, and maybe more, by name.
+
+    Returns:
+      By "ood_dataset", "score" and "size", in the order of the sets, of SCORES and of size: AUROC
+      in percent over the subsets, "mean", "lowest" and "highest"; "num_subsets" that were judged,
+      and "is_all", whether there are no others.
+    """
+    num_members = len(next(iter(in_outputs.values())))
+    points = []
+    for size in range(1, num_members + 1):
+        subsets, is_all = subsets_of_size(num_members, size)
+        for score in (name for name in SCORES if name in scores):
+            aurocs = subset_aurocs(in_outputs, ood_outputs, scores[score], subsets)
+            for ood, found in aurocs.items():
+                ends = (found.mean(), found.min(), found.max())
+                points.append((ood, score, size, *ends, len(subsets), is_all))
+    places = [*ood_outputs, *SCORES]
+    points.sort(key=lambda point: (places.index(point[0]), places.index(point[1])))
+    names = ["ood_dataset", "score", "size", "mean", "lowest", "highest", "num_subsets", "is_all"]
+    return pd.DataFrame(points, columns=names)
+
+
 def subsets_of_size(
-    num_members: int, size: int, max_subsets: int, seed: int
+    num_members: int, size: int, max_subsets: int = MAX_SUBSETS, seed: int = 0
 ) -> tuple[np.ndarray, bool]:
     """Subsets of members, int [num_subsets, size], each ascending, and whether they are all."""
-    if max_subsets < 1:
-        raise ValueError(f"`max_subsets` must be positive; got {max_subsets}.")
     if math.comb(num_members, size) <= max_subsets:
         return np.array(list(itertools.combinations(range(num_members), size))), True
     generator = seeds.numpy_generator(seed, "member_curve", num_members, size)
@@ -152,29 +191,19 @@ def subset_aurocs(
     Returns:
       OoD set -> float64 [num_subsets], percent; ties and NaN count as in `metrics`.
     """
-    # In-distribution scores are sorted once and serve all sets: this is most of the time saved.
-    inside = [(len(row), np.sort(row[~np.isnan(row)])) for row in _of(in_outputs, score, subsets)]
-    return {
-        name: np.array(
-            [
-                _auroc(sorted_in, row, num_in, score.direction)
-                for (num_in, sorted_in), row in zip(
-                    inside, _of(outputs, score, subsets), strict=True
-                )
-            ]
-        )
-        for name, outputs in ood_outputs.items()
-    }
+    found = {name: np.empty(len(subsets)) for name in ood_outputs}
+    for k, subset in enumerate(subsets):
+        inside = _combined(in_outputs, score, subset)
+        # Sorted once, they serve all sets: this is most of the time saved.
+        ordered = np.sort(inside[~np.isnan(inside)])
+        for name, outputs in ood_outputs.items():
+            ood = _combined(outputs, score, subset)
+            found[name][k] = _auroc(ordered, ood, len(inside), score.direction)
+    return found
 
 
-def _of(outputs: Outputs, score: EnsembleScore, subsets: np.ndarray) -> Iterator[np.ndarray]:
-    """The ensemble score of each subset, [num_inputs] each."""
-    needed = {name: outputs[name] for name in score.inputs}
-    num_inputs = next(iter(needed.values())).shape[1]
-    step = max(1, _MAX_VALUES // (subsets.shape[1] * num_inputs))
-    for start in range(0, len(subsets), step):
-        chosen = subsets[start : start + step].T  # [size, num_chosen]
-        yield from combine_members(score, {name: values[chosen] for name, values in needed.items()})
+def _combined(outputs: Outputs, score: EnsembleScore, subset: np.ndarray) -> np.ndarray:
+    return score({name: outputs[name][subset] for name in score.inputs}).numpy()
 
 
 def _auroc(sorted_in: np.ndarray, ood: np.ndarray, num_in: int, direction: str) -> float:

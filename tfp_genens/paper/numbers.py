@@ -1,6 +1,7 @@
 """The paper's numbers and settings, and where a run of ours departs from them.
 
-The numbers are `evaluation.published`'s; the settings are in `settings.json`. Our
+The numbers are `evaluation.published`'s; the settings are in `settings.json`, what others
+published in `published_bits_per_dim.json`. Our
 `adversarial_unclipped` is the paper's "Adversarial": its zeros come from pixels outside [0, 1], so
 the clipped variants have no number there.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -22,25 +23,35 @@ from tfp_genens.evaluation.published import (
     value,
 )
 
-__all__ = [
-    "columns",
-    "departures",
-    "deviations",
-    "main_scores",
-    "results",
-    "settings",
-    "train_datasets",
-    "value",
-]
+__all__ = ["columns", "main_scores", "results", "train_datasets", "value"]
 
 ADVERSARIAL = "adversarial_unclipped"
 """The OoD set that the paper's numbers for "Adversarial" are filed under."""
 
 
+COUNTERPARTS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist", "cifar10": "svhn"}
+"""Training set -> the OoD set shown where only one is: section 4.1 and Figure 3; Figure 1."""
+
+
 @functools.cache
-def _document() -> dict[str, Any]:
-    path = resources.files("tfp_genens.paper").joinpath("settings.json")
+def _document(name: str = "settings.json") -> dict[str, Any]:
+    path = resources.files("tfp_genens.paper").joinpath(name)
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def counterpart(train_dataset: str, ood_datasets: Sequence[str]) -> str:
+    """The training set's counterpart, or the first OoD set where it is not among them."""
+    wanted = COUNTERPARTS.get(train_dataset, ood_datasets[0])
+    return wanted if wanted in ood_datasets else ood_datasets[0]
+
+
+def published_bits_per_dim(train_dataset: str) -> Sequence[Mapping[str, Any]]:
+    """What others' models trained on this set got on images kept from training.
+
+    `published_bits_per_dim.json` has the source of every number, and null where a source does not
+    say. Settings go by our flags: "num_steps" (K), "num_levels" (L), "width", "coupling".
+    """
+    return _document("published_bits_per_dim.json")["train_datasets"].get(train_dataset, ())
 
 
 def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
@@ -53,25 +64,16 @@ def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
     ]
 
 
-def deviations(
-    model: str,
-    train_dataset: str,
-    config: Mapping[str, Any],
-    num_members: int,
-    num_examples: int,
-) -> list[str]:
-    """One sentence a setting in which a run departs from the paper's, as far as both are known.
+def departures(document: Mapping[str, Any]) -> list[str]:
+    """One sentence a setting in which an evaluation departs from the paper's, where both are known.
 
     Args:
-      model: e.g. "vae".
-      train_dataset: e.g. "mnist"; the paper's settings are not the same for all.
-      config: the training configuration out of a member's manifest.
-      num_members: members of the ensemble.
-      num_examples: inputs scored of each set, at most.
+      document: results.json.
     """
-    used = {**config, "num_members": num_members}
+    model, num_examples = document["model"], document["settings"]["num_examples"]
+    used = {**document["manifests"][0]["config"], "num_members": document["members"]}
     notes = []
-    for setting in settings(model, train_dataset):
+    for setting in settings(model, document["train_dataset"]):
         name, theirs = setting["name"], setting["value"]
         if name in used and used[name] != theirs:
             notes.append(f"{name} is {used[name]}; the paper: {theirs} ({setting['source']}).")
@@ -84,12 +86,6 @@ def deviations(
     return notes
 
 
-def departures(document: Mapping[str, Any]) -> list[str]:
-    """The deviations of an evaluation, see `deviations`; `document` is results.json."""
-    return deviations(
-        document["model"],
-        document["train_dataset"],
-        document["manifests"][0]["config"],
-        document["members"],
-        document["settings"]["num_examples"],
-    )
+def ood_sets(train_dataset: str) -> list[str]:
+    """The OoD sets of the paper's rows, in its order."""
+    return list(dict.fromkeys(ood for train, ood, _ in results() if train == train_dataset))

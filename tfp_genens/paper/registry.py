@@ -18,8 +18,8 @@ class Row:
       kind: TABLE or FIGURE: the flag of `report` that asks for it.
       flag: the value of that flag.
       where: "module:function" of this package. Of a table, from evaluations to a `Document`; of a
-        figure, from evaluations to a `Page`, or from a seed to a `MeasuredFigure`.
-      is_trained: it takes a seed, and no evaluations.
+        figure, from evaluations to a `Page`.
+      is_trained: of a figure, from a seed to a `Page` and the records of its CSV.
     """
 
     kind: str

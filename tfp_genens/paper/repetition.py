@@ -8,24 +8,23 @@ takes the members as given; a paper's cell differs by both.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from tfp_genens.paper import member_curve
-from tfp_genens.paper.ensemble_scores import EnsembleScore
 from tfp_genens.paper.member_curve import Outputs
+from tfp_genens.scoring.scores import EnsembleScore
 
 LEVEL = 0.95
 MIN_REPETITIONS = 3
 """With two values, t(0.975, 1) = 12.7 makes nearly any number lie within: that says nothing."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A 95 % prediction interval for the AUROC of one repetition.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,63 +12,56 @@ from tfp_genens.errors import UserError
 from tfp_genens.files import atomic_path, make_directory
 from tfp_genens.paper import documents
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.registry import Row
+from tfp_genens.paper.registry import FIGURE, TABLE, Row
 from tfp_genens.reporting import evaluation_files, provenance
-from tfp_genens.reporting.layout import STYLE, Page
+from tfp_genens.reporting.layout import STYLE
+
+SUFFIXES = {TABLE: ("", ".md", ".csv", ".html"), FIGURE: (".png",)}
+EXPECTED = {TABLE: "a file name ending in .md, .csv, .html or nothing", FIGURE: "a .png file"}
 
 
-@dataclasses.dataclass(frozen=True)
-class MeasuredFigure:
-    """A figure that is not made of evaluations, with what was measured for it.
+def write(config: ReportConfig, row: Row) -> None:
+    """Writes a table as Markdown, CSV and HTML, a figure as PNG and Markdown, and says where.
 
-    Attributes:
-      page: the drawing.
-      records: what was measured, unrounded: the CSV.
-    """
-
-    page: Page
-    records: documents.Records
-
-
-def write_table(config: ReportConfig, row: Row) -> None:
-    """Writes a table as Markdown, CSV and HTML, and says where they are.
+    What a figure has measured is a CSV, too.
 
     Raises:
       UserError: it cannot be made of these evaluations, or the output cannot be written.
     """
-    documents.output_stem(config.output)
+    output = output_path(config.output, row.kind)
     evaluations = [evaluation_files.load(directory) for directory in config.evaluation_dir]
-    document = row.function()(evaluations)
-    ending = documents.provenance(evaluations, _command(config, row))
-    documents.write(config.output, document, ending)
-
-
-def write_figure(config: ReportConfig, row: Row) -> None:
-    """Draws a figure as a PNG, its caption beside it as Markdown, and says where.
-
-    Raises:
-      UserError: it cannot be made of these evaluations, or the output cannot be written.
-    """
-    output = Path(config.output)
-    if output.suffix != ".png" or output.is_dir():
-        raise UserError("--output", "a .png file", repr(config.output))
-    make_directory(output.parent, "--output")
-    evaluations = [evaluation_files.load(directory) for directory in config.evaluation_dir]
+    files: dict[str, bytes | str] = {}
     with matplotlib.rc_context(STYLE):
         made: Any = row.function()((config.seed or 0) if row.is_trained else evaluations)
-        page = made.page if row.is_trained else made
-        content = page.png()
-    context = {"title": page.title, "image": output.name, "caption": page.caption}
-    parts = [
-        Document("figure", context),
-        documents.provenance(evaluations, _command(config, row)),
-    ]
-    with atomic_path(output) as temporary:
-        temporary.write_bytes(content)
-    print(output)
-    documents.write_text(output.with_suffix(".md"), documents.to_markdown(*parts))
-    if row.is_trained:
-        documents.write_text(output.with_suffix(".csv"), documents.to_csv(made.records))
+        if row.kind == FIGURE:
+            page, records = made if row.is_trained else (made, ())
+            files[".png"] = page.png()
+            made = Document("figure", {"page": page, "image": output.name}, records)
+    ending = documents.provenance(evaluations, _command(config, row))
+    files[".md"] = markdown = documents.to_markdown(made, ending)
+    if row.kind == TABLE or row.is_trained:
+        files[".csv"] = documents.to_csv(made.records)
+    if row.kind == TABLE:
+        files[".html"] = documents.to_html(markdown)
+    for suffix, content in files.items():
+        path = output.with_suffix(suffix)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content if isinstance(content, bytes) else content.encode())
+        print(path)
+
+
+def output_path(output: str, kind: str) -> Path:
+    """`--output`, whose suffix every file replaces by its own.
+
+    Raises:
+      UserError: a suffix that is no such document's, or a directory that cannot be written to.
+    """
+    path = Path(output)
+    if path.suffix not in SUFFIXES[kind] or path.is_dir():
+        got = f"{output}, a directory" if path.is_dir() else repr(output)
+        raise UserError("--output", EXPECTED[kind], got)
+    make_directory(path.parent, "--output")
+    return path
 
 
 def _command(config: ReportConfig, row: Row) -> str:

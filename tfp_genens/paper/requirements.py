@@ -25,8 +25,3 @@ def require_scores(evaluation: Evaluation, scores: Iterable[str], only_one: bool
             f"evaluations that have {expected}",
             f"{evaluation.directory}, which has {listed(known)}",
         )
-
-
-def require_any_score(evaluation: Evaluation, scores: Iterable[str]) -> None:
-    """Raises UserError unless the evaluation has OoD sets, and has one of these scores."""
-    require_scores(evaluation, scores, only_one=True)

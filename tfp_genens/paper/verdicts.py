@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
+from tfp_genens.paper.repetition import Interval
+
 REPRODUCED = "reproduced"
 WITHIN_INTERVAL = "within interval"
 NOT_REPRODUCED = "not reproduced"
 VERDICTS = (REPRODUCED, WITHIN_INTERVAL, NOT_REPRODUCED)
+NOT_EVALUATED = "not evaluated"
+MARKS = {REPRODUCED: "✓", WITHIN_INTERVAL: "≈", NOT_REPRODUCED: "✗", NOT_EVALUATED: "?"}
 
 TOLERANCE = 3.0  # points of AUROC
 CHANCE = 50.0  # the paper's AUROC below this claims that a score fails
@@ -35,3 +41,25 @@ def verdict(ours: float, theirs: float, interval: tuple[float, float] | None) ->
     if interval is not None and interval[0] <= theirs <= interval[1]:
         return WITHIN_INTERVAL
     return NOT_REPRODUCED
+
+
+def of_cell(
+    ours: float, theirs: float | None, interval: Interval | None, *, is_lower_better: bool = False
+) -> str | None:
+    """`verdict` of a number of a table: NOT_EVALUATED without ours, None without the paper's.
+
+    Args:
+      ours: percent.
+      theirs: likewise.
+      interval: over ensembles.
+      is_lower_better: what is judged is 100 minus the number.
+    """
+    if pd.isna(theirs):
+        return None
+    if pd.isna(ours):
+        return NOT_EVALUATED
+    ends = None if interval is None else (interval.low, interval.high)
+    if not is_lower_better:
+        return verdict(ours, theirs, ends)
+    mirrored = None if ends is None else (100.0 - ends[1], 100.0 - ends[0])
+    return verdict(100.0 - ours, 100.0 - theirs, mirrored)

@@ -15,9 +15,8 @@ from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations
 from tfp_genens.paper.documents import Document, to_markdown
 from tfp_genens.paper.labels import run_label
-from tfp_genens.paper.member_curve import MAX_SUBSETS
-from tfp_genens.paper.requirements import require_any_score
-from tfp_genens.paper.tables.member_table import MemberScores, member_scores
+from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
+from tfp_genens.paper.requirements import require_scores
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import WIDTH, Page
@@ -54,7 +53,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         `member_table.member_scores`.
     """
     for evaluation in evaluations:
-        require_any_score(evaluation, STYLES)
+        require_scores(evaluation, STYLES, only_one=True)
     joined = [member_scores(c) for c in configurations.group(evaluations)]
     num_lines = [-(-len(scores.ood_outputs) // NUM_COLUMNS) for scores in joined]
     heights = [2.1 * lines + 0.4 for lines in num_lines]
@@ -84,7 +83,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
 def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
     block.suptitle(_heading(scores), x=0.01, ha="left", fontsize=10.5)
     axes = list(block.subplots(num_lines, NUM_COLUMNS, squeeze=False).flat)
-    points = pd.DataFrame(scores.curve())
+    points = scores.curve()
     smallest = points["score"].map(SMALLEST).fillna(1)
     points = points[points["score"].isin(STYLES) & (points["size"] >= smallest)]
     by_set = points.groupby("ood_dataset", sort=False)

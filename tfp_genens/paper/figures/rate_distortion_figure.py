@@ -10,11 +10,11 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from tfp_genens.errors import UserError
-from tfp_genens.paper.counterparts import counterpart
 from tfp_genens.paper.documents import Document, to_markdown
 from tfp_genens.paper.figures import scores
 from tfp_genens.paper.figures.scores import MEMBER, axis_label
 from tfp_genens.paper.labels import member_name, run_label
+from tfp_genens.paper.numbers import counterpart
 from tfp_genens.paper.requirements import require_scores
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation

@@ -16,7 +16,6 @@ from matplotlib.patheffects import withTickedStroke
 from scipy import stats
 
 from tfp_genens.paper.documents import Document, to_markdown
-from tfp_genens.paper.report import MeasuredFigure
 from tfp_genens.paper.toy.regions import BOX, CENTRE, box_ticks
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, Page
@@ -62,14 +61,14 @@ def figure(toy: Toy) -> Page:
     )
 
 
-def trained(seed: int) -> MeasuredFigure:
+def trained(seed: int) -> tuple[Page, pd.DataFrame]:
     """Trains the paper's toy example and draws it."""
     from tfp_genens.paper.toy import experiment
     from tfp_genens.runtime import configure_tensorflow
 
     configure_tensorflow(num_threads=1)  # Networks as small as these lose time to more.
     toy = experiment.run(experiment.ToySettings(), seed)
-    return MeasuredFigure(figure(toy), records(toy))
+    return figure(toy), records(toy)
 
 
 def records(toy: Toy) -> pd.DataFrame:

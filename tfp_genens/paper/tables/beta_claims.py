@@ -11,9 +11,9 @@ import jinja2
 import pandas as pd
 
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
-from tfp_genens.paper.counterparts import counterpart
+from tfp_genens.paper.numbers import counterpart
+from tfp_genens.paper.shared import set_labels
 from tfp_genens.paper.tables.beta_runs import SCORES, Runs
-from tfp_genens.paper.tables.shared import set_labels
 
 YES, PARTLY, NO = "holds", "holds in part", "does not hold"
 GOOD_AUROC = 75.0  # half way from chance to perfect

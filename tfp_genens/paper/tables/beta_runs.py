@@ -17,7 +17,7 @@ from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import labels
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.requirements import require_scores
-from tfp_genens.paper.tables.shared import identity, values
+from tfp_genens.paper.shared import identity, values
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 SCORES = ("rate", "log_prob", "distortion", "waic")

@@ -9,9 +9,9 @@ import pandas as pd
 from tfp_genens.evaluation import results, tables
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.documents import Document
+from tfp_genens.paper.shared import set_labels, wide
 from tfp_genens.paper.tables.beta_claims import judgements
 from tfp_genens.paper.tables.beta_runs import NATS, SCORES, Runs, by_beta, differences
-from tfp_genens.paper.tables.shared import set_labels, wide
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 

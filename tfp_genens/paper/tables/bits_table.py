@@ -16,13 +16,13 @@ from scipy import stats
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, rows, tables
-from tfp_genens.paper import configurations, literature
+from tfp_genens.paper import configurations
+from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration
-from tfp_genens.paper.documents import Document
-from tfp_genens.paper.judged import sentence
+from tfp_genens.paper.documents import Document, sentence
 from tfp_genens.paper.labels import member_name
 from tfp_genens.paper.repetition import LEVEL
-from tfp_genens.paper.tables.shared import identity, wide
+from tfp_genens.paper.shared import identity, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation, training_metrics
 
 OUTPUT = "bits_per_dim"
@@ -55,7 +55,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         parts.append(part)
         records += found
         by_dataset.setdefault(evaluation.document["train_dataset"], []).append(part["ours"])
-    others = {name: literature.bits_per_dim(name) for name in by_dataset}
+    others = {name: paper.published_bits_per_dim(name) for name in by_dataset}
     document = {name: part["evaluation"].document for part in parts for name in [part["dataset"]]}
     published = [
         (results.dataset_label(document[name], name), _beside_published(by_dataset[name], theirs))

@@ -15,7 +15,7 @@ from tfp_genens.paper import errata
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.errata import ATTACKS, CORRECT, PRESETS, RIGHT_ATTACK
-from tfp_genens.paper.tables.shared import identity, set_labels, values, wide
+from tfp_genens.paper.shared import identity, set_labels, values, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 SCORES = ("log_prob", "waic")

@@ -10,35 +10,25 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import accuracy, metrics, results, rows, tables
-from tfp_genens.paper import (
-    configurations,
-    ensemble_scores,
-    frame,
-    judged,
-    labels,
-    repetition,
-    verdicts,
-)
+from tfp_genens.evaluation import results, rows, tables
+from tfp_genens.paper import configurations, labels, member_curve, repetition, shared, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration, describe_members
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.judged import MARKS, NOT_EVALUATED
 from tfp_genens.paper.repetition import Interval
-from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
-KEYS = ["ood_dataset", "score", "evaluation"]
 RECORDS = [
     *("train_dataset", "model", "evaluation_dir", "members", "ood_dataset", "score"),
     *("auroc", "auroc_low", "auroc_high"),
     *("ensembles_low", "ensembles_high", "ensembles_method", "ensembles_num_values"),
-    *("paper_auroc", "difference", "verdict", *frame.COUNTS),
+    *("paper_auroc", "difference", "verdict", *shared.COUNTS),
 ]
 
 
@@ -68,31 +58,16 @@ class Panel:
         return bool(self.cells["paper_auroc"].notna().any())
 
     @property
-    def is_judged(self) -> bool:
-        return self.is_base and self.is_in_paper
-
-    @property
-    def model(self) -> str:
-        return self.configuration.model
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """results.json of the evaluation shown."""
-        return self.configuration.first.document
-
-    @property
-    def scores(self) -> list[str]:
-        return list(self.cells["score"].unique())
-
-    @property
-    def verdicts(self) -> list[str]:
-        return self.cells["verdict"].dropna().tolist()
+    def heading(self) -> str:
+        heading = tables.heading(self.configuration.document)
+        if self.is_base:
+            return heading
+        return f"{heading}; {configurations.differences(self.configuration, self.base)}"
 
     def of_score(self, score: str, position: int = 0) -> pd.DataFrame:
         """The cells of one evaluation, by OoD set."""
-        directory = str(self.configuration.evaluations[position].directory)
-        cells = self.cells[self.cells["score"] == score].set_index("ood_dataset")
-        return cells[cells["evaluation_dir"] == directory]
+        is_it = self.cells["score"].eq(score) & self.cells["evaluation"].eq(position)
+        return self.cells[is_it].set_index("ood_dataset")
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:
@@ -103,110 +78,72 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         members.
     """
     panels = _panels(evaluations)
-    trained = dict.fromkeys(panel.configuration.train_dataset for panel in panels)
-    beyond = dict.fromkeys(
-        f"{panel.model} on {_train_label(panel)}" for panel in panels if not panel.is_in_paper
-    )
-    context = {
-        "verdicts_found": [found for panel in panels for found in panel.verdicts],
-        "beyond": list(beyond),
-        "trained": [
-            _trained([p for p in panels if p.configuration.train_dataset == name])
-            for name in trained
-        ],
-    }
-    return Document("table2", context, pd.concat([panel.cells for panel in panels])[RECORDS])
+    by_dataset: dict[str, list[Panel]] = {}
+    for panel in panels:
+        by_dataset.setdefault(panel.configuration.train_dataset, []).append(panel)
+    beyond = [
+        f"{panel.configuration.model} on {labels.train_label(panel.configuration.document)}"
+        for panel in panels
+        if not panel.is_in_paper
+    ]
+    trained = [
+        {
+            "label": labels.train_label(of_dataset[0].configuration.document),
+            "together": _together([panel for panel in of_dataset if panel.is_base]),
+            "further": [_together([panel]) for panel in of_dataset if not panel.is_base],
+        }
+        for of_dataset in by_dataset.values()
+    ]
+    cells = pd.concat([panel.cells for panel in panels])
+    context = {"cells": cells, "beyond": beyond, "trained": trained}
+    return Document("table2", context, cells[RECORDS])
 
 
 def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
     """One a configuration; the first of each model on a training set is judged."""
     bases: dict[tuple[str, str], Configuration] = {}
-    grouped = configurations.group(evaluations)
-    for configuration in grouped:
-        if configuration.train_dataset not in paper.train_datasets():
+    panels = []
+    for configuration in configurations.group(evaluations):
+        train_dataset, model = configuration.train_dataset, configuration.model
+        if train_dataset not in paper.train_datasets():
             raise UserError(
                 ARGUMENT,
                 "evaluations of what the paper's Table 2 has numbers for",
-                f"{configuration.first.directory}, of {configuration.model} on "
-                f"{configuration.train_dataset}",
+                f"{configuration.first.directory}, of {model} on {train_dataset}",
             )
-    given = {id(evaluation): position for position, evaluation in enumerate(evaluations)}
-    found = frame.results(evaluations)
-    found = found[found["metric"].eq("auroc") & found["member"].isna()]
-    panels = []
-    for number, configuration in enumerate(grouped):
-        key = (configuration.train_dataset, configuration.model)
-        base = bases.setdefault(key, configuration)
-        of_configuration = found[found["configuration"] == number].set_index(KEYS)
-        own = {given[id(evaluation)]: evaluation for evaluation in configuration.evaluations}
-        cells = _cells(configuration, own, of_configuration, base is configuration)
-        panels.append(Panel(configuration, base, cells))
+        base = bases.setdefault((train_dataset, model), configuration)
+        panels.append(Panel(configuration, base, _cells(configuration, base is configuration)))
     return panels
 
 
-def _cells(
-    configuration: Configuration,
-    evaluations: Mapping[int, Evaluation],
-    found: pd.DataFrame,
-    is_judged: bool,
-) -> pd.DataFrame:
-    """Set by set: the paper's rows in its order, then those that only we have.
-
-    Args:
-      configuration: what the cells are of.
-      evaluations: its evaluations, by the position among those given.
-      found: their AUROC by KEYS, see `frame.results`.
-      is_judged: whether cells get verdicts.
-    """
-    first, model = configuration.first, configuration.model
-    train_dataset = configuration.train_dataset
-    scores = list(paper.main_scores(first.document["main_scores"], model))
+def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
+    """Set by set: the paper's rows in its order, then those that only we have."""
+    first, train_dataset = configuration.first, configuration.train_dataset
+    model = configuration.model
+    scores = paper.main_scores(first.document["main_scores"], model)
     if not any(paper.columns(name, model) for name in scores):  # beyond the paper: single models
-        scores = list(first.in_distribution.scores.member_scores)
-
-    def theirs(ood: str, score: str) -> float | None:
-        return paper.value(train_dataset, ood, score, model)
-
-    in_paper = [name for name in _paper_sets(train_dataset) if any(theirs(name, s) for s in scores)]
-    sets = dict.fromkeys([*in_paper, *(ood.name for ood in first.ood)])
-    keys = pd.MultiIndex.from_product([sets, scores, evaluations], names=KEYS)
-    cells = found.reindex(keys).reset_index()
-    cells = cells.rename(columns={"value": "auroc", "low": "auroc_low", "high": "auroc_high"})
-    of_rows = [evaluations[position] for position in cells["evaluation"]]
-    pairs = list(zip(cells["ood_dataset"], cells["score"], strict=True))
-    cells["train_dataset"], cells["model"] = train_dataset, model
-    cells["evaluation_dir"] = [str(evaluation.directory) for evaluation in of_rows]
-    cells["members"] = [configurations.member_names(evaluation) for evaluation in of_rows]
-    cells["paper_auroc"] = pd.Series([theirs(*pair) for pair in pairs], dtype=float)
-    cells["difference"] = cells["auroc"] - cells["paper_auroc"]
-    intervals = [
-        interval_over_ensembles(configuration, *pair) if is_there and one is first else None
-        for pair, one, is_there in zip(pairs, of_rows, cells["difference"].notna(), strict=True)
+        scores = tuple(first.in_distribution.scores.member_scores)
+    in_paper = [
+        ood
+        for ood in paper.ood_sets(train_dataset)
+        if any(paper.value(train_dataset, ood, score, model) for score in scores)
     ]
-    for name in ("low", "high", "method", "num_values"):
-        values: list[Any] = [interval and getattr(interval, name) for interval in intervals]
-        cells[f"ensembles_{name}"] = values
-    cells["verdict"] = [
-        _verdict(ours, paper_auroc, interval) if is_judged and one is first else None
-        for ours, paper_auroc, interval, one in zip(
-            cells["auroc"], cells["paper_auroc"], intervals, of_rows, strict=True
+    sets = dict.fromkeys([*in_paper, *(ood.name for ood in first.ood)])
+    cells = shared.cells(configuration.evaluations, sets, scores)
+    is_first = cells["evaluation"].eq(0)
+    intervals = [
+        interval_over_ensembles(configuration, ood, score) if has_both else None
+        for ood, score, has_both in zip(
+            cells["ood_dataset"],
+            cells["score"],
+            cells["difference"].notna() & is_first,
+            strict=True,
         )
     ]
+    cells = cells.join(shared.interval_columns(intervals, "ensembles"))
+    theirs = cells["paper_auroc"].where(is_first & is_judged)
+    cells["verdict"] = list(map(verdicts.of_cell, cells["auroc"], theirs, intervals))
     return cells
-
-
-def _paper_sets(train_dataset: str) -> list[str]:
-    """The OoD sets of the paper's rows, in its order."""
-    return list(dict.fromkeys(ood for train, ood, _ in paper.results() if train == train_dataset))
-
-
-def _verdict(ours: float, theirs: float, interval: Interval | None) -> str | None:
-    if pd.isna(theirs):
-        return None
-    if pd.isna(ours):
-        return NOT_EVALUATED
-    ends = None if interval is None else (interval.low, interval.high)
-    return verdicts.verdict(ours, theirs, ends)
 
 
 def interval_over_ensembles(
@@ -223,111 +160,64 @@ def interval_over_ensembles(
     Returns:
       None where there are too few members, or the score rests on more than their outputs.
     """
-    pairs = [
-        (evaluation, ood)
+    first = configuration.first
+    alike = [
+        evaluation
         for evaluation in configuration.evaluations
-        for ood in evaluation.ood
-        if ood.name == ood_dataset and configurations.same_inputs(evaluation, configuration.first)
+        if configurations.same_inputs(evaluation, first) and evaluation.find_row(ood_dataset, score)
     ]
-    first, first_ood = pairs[0]
+    found = [evaluation.row(ood_dataset, score) for evaluation in alike]
     outputs = first.in_distribution.scores.member_scores
     if score in outputs:
         return repetition.of_draws(
-            [
-                _auroc(evaluation, ood, score, member)
-                for evaluation, ood in pairs
-                for member in evaluation.row(ood_dataset, score)["members_used"]
-            ]
+            [r["auroc_members"][m] for r in found for m in r["members_used"]]
         )
     num_members = first.document["members"]
-    alike = [(e, ood) for e, ood in pairs if e.document["members"] == num_members]
-    over_ensembles = repetition.of_draws([_auroc(e, ood, score, None) for e, ood in alike])
-    if over_ensembles is not None:
+    over_ensembles = repetition.of_draws(
+        [
+            row["auroc"]
+            for evaluation, row in zip(alike, found, strict=True)
+            if evaluation.document["members"] == num_members
+        ]
+    )
+    combined = member_curve.combined_scores(outputs).get(score)
+    if over_ensembles is not None or combined is None:
         return over_ensembles
-    combined = ensemble_scores.available(outputs).get(score)
-    if combined is None:
-        return None
     (entry,) = (e for e in first.document["sets"] if e["name"] == ood_dataset)
-    return repetition.of_one_ensemble(
-        {name: rows.member_values(first.in_distribution.scores, name) for name in outputs},
-        {name: rows.member_values(first_ood.scores, name) for name in outputs},
-        combined,
-        entry["attacked_members"] or (),
+    (ood,) = (ood for ood in first.ood if ood.name == ood_dataset)
+    in_outputs, ood_outputs = (
+        {name: rows.member_values(of_set.scores, name) for name in outputs}
+        for of_set in (first.in_distribution, ood)
     )
+    attacked = entry["attacked_members"] or ()
+    return repetition.of_one_ensemble(in_outputs, ood_outputs, combined, attacked)
 
 
-def _auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str, member: int | None) -> float:
-    in_values = evaluation.in_distribution.values(score, member)
-    direction = evaluation.spec(score).direction
-    return 100.0 * metrics.auroc(in_values, ood.values(score, member), direction)
-
-
-def _trained(panels: Sequence[Panel]) -> dict[str, Any]:
-    """What is shown of one training set: its models together, then each further configuration."""
-    bases = [panel for panel in panels if panel.is_base]
-    columns = _columns(bases)
-    attacked = [configurations.attacked_sets(panel.configuration.first) for panel in bases]
-    counts = collections.Counter(label for of_panel in attacked for label in of_panel)
-    adversarial = any(
-        panel.cells["verdict"][panel.cells["ood_dataset"] == paper.ADVERSARIAL].notna().any()
-        for panel in bases
-    )
-    return {
-        "label": _train_label(bases[0]),
-        "bases": [_panel(panel) for panel in bases],
-        "overview": _overview(columns),
-        "adversarial": adversarial and results.dataset_label(bases[0].document, paper.ADVERSARIAL),
-        "attacked": [label for label, count in counts.items() if count > 1],
-        "scores": [_score(panel, score) for panel, score in columns],
-        "further": [
-            {
-                "panel": _panel(panel),
-                "overview": _overview(_columns([panel])),
-                "scores": [_score(panel, score) for score in panel.scores],
-            }
-            for panel in panels
-            if not panel.is_base
-        ],
-    }
-
-
-def _panel(panel: Panel) -> dict[str, Any]:
-    document = panel.document
-    return {
-        "heading": _heading(panel),
-        "model": panel.model,
-        "members": document["members"],
-        "who": describe_members(panel.configuration.first),
-        "run_dir": document["settings"]["run_dir"],
-        "num_in": document["num_in"],
-        "is_in_paper": panel.is_in_paper,
-        "verdicts": panel.verdicts,
-        "accuracy": accuracy.note(document),
-        "departures": paper.departures(document),
-    }
-
-
-def _train_label(panel: Panel) -> str:
-    return results.dataset_label(panel.document, panel.configuration.train_dataset)
-
-
-def _heading(panel: Panel) -> str:
-    heading = tables.heading(panel.document)
-    if panel.is_base:
-        return heading
-    return f"{heading}; {configurations.differences(panel.configuration, panel.base)}"
-
-
-def _columns(panels: Sequence[Panel]) -> list[tuple[Panel, str]]:
-    """The panels' scores, in the order of the paper's columns; then those that only we have."""
+def _together(panels: Sequence[Panel]) -> dict[str, Any]:
+    """Panels of one training set: an overview, and a table a score, in the paper's order."""
     order = list(dict.fromkeys(column for _, _, column in paper.results()))
 
     def place(column: tuple[Panel, str]) -> int:
-        panel, score = column
-        theirs = paper.columns(score, panel.model)
+        theirs = paper.columns(column[1], column[0].configuration.model)
         return order.index(theirs[0]) if theirs else len(order)
 
-    return sorted(((panel, score) for panel in panels for score in panel.scores), key=place)
+    columns = sorted(((p, score) for p in panels for score in p.cells["score"].unique()), key=place)
+    of_attacks = collections.Counter(
+        label
+        for panel in panels
+        for label in configurations.attacked_sets(panel.configuration.first)
+    )
+    cells = pd.concat([panel.cells for panel in panels])
+    is_adversarial = cells["ood_dataset"] == paper.ADVERSARIAL
+    document = panels[0].configuration.document
+    return {
+        "panels": panels,
+        "overview": _overview(columns),
+        "adversarial": cells["verdict"][is_adversarial].notna().any()
+        and results.dataset_label(document, paper.ADVERSARIAL),
+        "attacked": [label for label, count in of_attacks.items() if count > 1],
+        "scores": [_score(panel, score) for panel, score in columns],
+    }
 
 
 def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
@@ -335,53 +225,49 @@ def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
 
     The rows are the paper's in its order, then those that only we have.
     """
-    theirs = _paper_sets(columns[0][0].configuration.train_dataset)
+    documents = [panel.configuration.document for panel, _ in columns]
     ours = dict.fromkeys(ood for panel, _ in columns for ood in panel.cells["ood_dataset"])
-    sets = [*(name for name in theirs if name in ours), *(n for n in ours if n not in theirs)]
+    theirs = [n for n in paper.ood_sets(documents[0]["train_dataset"]) if n in ours]
+    sets = list(dict.fromkeys([*theirs, *ours]))
     names = [_column_name(panel, score) for panel, score in columns]
-    documents = [panel.document for panel, _ in columns]
     parts = [pd.Series({ood: labels.dataset_label(documents, ood) for ood in sets}, name="OoD set")]
     for (panel, score), name in zip(columns, names, strict=True):
         cells = panel.of_score(score).reindex(sets)
-        parts.append(
-            cells["auroc"].rename(f"{name}, {panel.model}" if names.count(name) > 1 else name)
-        )
+        is_alone = names.count(name) == 1
+        heading = name if is_alone else f"{name}, {panel.configuration.model}"
+        parts.append(cells["auroc"].rename(heading))
         if panel.is_in_paper:
             parts.append(cells["paper_auroc"].rename("paper"))
-        if panel.is_judged:
-            parts.append(cells["verdict"].map(MARKS).rename(""))
+        if panel.is_in_paper and panel.is_base:
+            parts.append(cells["verdict"].map(verdicts.MARKS).rename(""))
     return pd.concat(parts, axis=1)
 
 
 def _column_name(panel: Panel, score: str) -> str:
     """The paper's, where it has one: VIB's rate is its column VIB."""
-    theirs = paper.columns(score, panel.model)
-    return theirs[0] if len(theirs) == 1 else results.score_label(panel.document, score)
+    theirs = paper.columns(score, panel.configuration.model)
+    if len(theirs) == 1:
+        return theirs[0]
+    return results.score_label(panel.configuration.document, score)
 
 
 def _score(panel: Panel, score: str) -> dict[str, Any]:
     """One score's table, without the paper's columns where it has none; what intervals rest on."""
-    cells = panel.of_score(score)
-    labelled = [results.dataset_label(panel.document, ood) for ood in cells.index]
-    over_inputs = judged.intervals(cells["auroc_low"], cells["auroc_high"])
-    columns: frame.Columns = [("OoD set", labelled), ("ours", cells["auroc"].tolist())]
-    columns += [("over inputs", over_inputs)]
-    if panel.is_in_paper:
-        over_ensembles = judged.intervals(cells["ensembles_low"], cells["ensembles_high"])
-        columns += [("over ensembles", over_ensembles)]
-    for position, evaluation in enumerate(panel.configuration.evaluations[1:], 1):
-        of_further = panel.of_score(score, position)["auroc"].tolist()
-        columns += [(describe_members(evaluation), of_further)]
-    if panel.is_in_paper:
-        columns += [("paper", cells["paper_auroc"].tolist())]
-        columns += [("difference", judged.differences(cells["difference"]))]
-    if panel.is_judged:
-        columns += [("verdict", cells["verdict"].tolist())]
-    intervals = cells.dropna(subset="ensembles_method").drop_duplicates(
-        ["ensembles_method", "ensembles_num_values"]
-    )
-    return {
-        "heading": f"{_heading(panel)}: {results.score_label(panel.document, score)}",
-        "table": frame.side_by_side(columns),
-        "intervals": intervals[["ensembles_method", "ensembles_num_values"]].values.tolist(),
+    cells, document = panel.of_score(score), panel.configuration.document
+    columns: dict[str, Any] = {
+        "OoD set": [results.dataset_label(document, ood) for ood in cells.index],
+        "ours": cells["auroc"],
+        "over inputs": shared.ends(cells, "auroc"),
+        "over ensembles": shared.ends(cells, "ensembles"),
     }
+    for position, evaluation in enumerate(panel.configuration.evaluations[1:], 1):
+        columns[describe_members(evaluation)] = panel.of_score(score, position)["auroc"]
+    columns |= {"paper": cells["paper_auroc"], "difference": cells["difference"]}
+    shown = pd.DataFrame(columns | {"verdict": cells["verdict"]})
+    if not panel.is_in_paper:
+        shown = shown.drop(columns=["over ensembles", "paper", "difference", "verdict"])
+    elif not panel.is_base:
+        shown = shown.drop(columns="verdict")
+    methods = cells[["ensembles_method", "ensembles_num_values"]].dropna().drop_duplicates()
+    heading = f"{panel.heading}: {results.score_label(document, score)}"
+    return {"heading": heading, "table": shown, "intervals": methods.to_numpy().tolist()}

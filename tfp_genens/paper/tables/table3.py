@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,11 @@ from tfp_genens.config import config_sha256
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import metrics, results
-from tfp_genens.paper import configurations, frame, judged, repetition, verdicts
+from tfp_genens.paper import configurations, repetition, shared, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.judged import MARKS
-from tfp_genens.paper.repetition import Interval
-from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 TRAINED_ON = {"credit_fraud": "normal", "credit_fraud_labelled": "normal and fraud"}
 """Training set, whatever the split -> the rows that a model of it has seen."""
@@ -38,6 +36,11 @@ METRICS = {FPR: "FPR@95%TPR", "auroc": "AUROC", PRECISION: "AP"}
 """Name -> heading, in the paper's order."""
 CLASS_MATTERS = (FPR, PRECISION)
 """Metrics that depend on which class is the positive one."""
+KINDS = [*((FRAUD, metric) for metric in METRICS), *((NORMAL, metric) for metric in CLASS_MATTERS)]
+"""The numbers of a method: positive class and metric."""
+METHOD = {"method": "Method", "label": "model"}
+Found = Mapping[tuple[str, str], pd.DataFrame]
+"""One of KINDS -> its numbers, a row a line of the tables."""
 Splits = Sequence[tuple[np.ndarray, np.ndarray]]
 """Of each split, scores of normal rows and of frauds, higher being more anomalous."""
 SHARE = 0.05  # of the frauds: those that decide FPR@95%TPR
@@ -68,12 +71,8 @@ class Repeated:
         return self.splits[0]
 
     @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        return tuple(e for split in self.splits for e in split.evaluations)
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return self.first.first.document
+    def evaluations(self) -> list[Evaluation]:
+        return [e for split in self.splits for e in split.evaluations]
 
     @property
     def label(self) -> str:
@@ -93,6 +92,10 @@ class Repeated:
         return [name for name in names if all(name in those for those in everyone)]
 
 
+Method = tuple[Repeated, str]
+"""A configuration and one of its scores: a line of the tables."""
+
+
 def table(evaluations: Sequence[Evaluation]) -> Document:
     """Table 3 from evaluations of models trained on splits of the card-fraud table.
 
@@ -103,50 +106,34 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     for evaluation in evaluations:
         _check(evaluation)
     repeated = _repeated(evaluations)
-    methods = [(one, score) for one in repeated for score in one.scores]
-    in_paper = [column for _, ood, column in paper.results() if ood == FRAUD]
-
-    def place(method: tuple[Repeated, str]) -> int:
-        column = _column(method[1], method[0].first.model)
-        if column is None or method[0].base is not None:
-            return len(in_paper)
-        return in_paper.index(column)
-
-    methods.sort(key=place)
+    methods = sorted(((one, score) for one in repeated for score in one.scores), key=_place)
     numbers = pd.DataFrame(
-        {"line": line, **record}
-        for line, (one, score) in enumerate(methods)
-        for record in _numbers(one, score)
+        {"line": line, **record} for line, m in enumerate(methods) for record in _numbers(*m)
     )
-    lines = numbers.drop_duplicates("line").set_index("line")
-    unaware = lines.index[lines["trained_on"] == TRAINED_ON["credit_fraud"]]
-    of_verdicts = {
-        positive: of_positive["verdict"].dropna().tolist()
-        for positive, of_positive in numbers.groupby("positive")
+    numbers["mark"] = numbers["verdict"].map(verdicts.MARKS)
+    numbers["over_splits"] = shared.ends(numbers, "splits")
+    in_words = numbers[["num_in", "num_out"]].map(_ends)
+    numbers["test_rows"] = in_words["num_in"] + " + " + in_words["num_out"]
+    numbers["sides"] = numbers["splits"].map(lambda v: f"{min(v):.1f} to {max(v):.1f}")
+    kinds = list(zip(numbers["positive"], numbers["metric"], strict=True))
+    by_line = numbers.set_index("line", drop=False)
+    found = {kind: by_line[[one == kind for one in kinds]] for kind in KINDS}
+    unaware = {
+        metric: found[FRAUD, metric].query(f"trained_on == '{TRAINED_ON['credit_fraud']}'")
+        for metric in METRICS
     }
+    is_choice = len(unaware[FPR]) > 1
     context = {
         "min_splits": repetition.MIN_REPETITIONS,
-        "judged_fraud": of_verdicts[FRAUD],
-        "judged_normal": of_verdicts[NORMAL],
-        "overview": _overview(numbers, lines),
-        "best": _best(numbers, lines.loc[unaware]),
-        "num_unaware": len(unaware),
-        "further": [
-            (one.mark, configurations.differences(one.first, one.base))
-            for one in repeated
-            if one.base is not None
-        ],
-        "departures": [
-            (one.first.model, paper.departures(one.document))
-            for one in repeated
-            if one.base is None
-        ],
-        "normal_positive": _normal_positive(numbers, lines),
-        "hardest": _hardest(numbers, lines.loc[unaware], methods),
-        "metrics": [
-            {"name": name, "heading": heading, "table": _metric(numbers, name)}
-            for name, heading in METRICS.items()
-        ],
+        "by_fraud": numbers["verdict"][numbers["positive"] == FRAUD],
+        "by_normal": numbers["verdict"][numbers["positive"] == NORMAL],
+        "overview": _overview(found),
+        "best": [(METRICS[m], _best(lines, m)) for m, lines in unaware.items() if is_choice],
+        "num_unaware": len(unaware[FPR]),
+        "repeated": repeated,
+        "normal_positive": _normal_positive(found),
+        "hardest": _hardest(unaware[FPR], methods),
+        "metrics": [(name, METRICS[name], _metric(found[FRAUD, name], name)) for name in METRICS],
     }
     return Document("table3", context, numbers[RECORDS])
 
@@ -179,76 +166,77 @@ def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
         trained_on = _without_split(configuration.train_dataset)
         key = (configuration.model, trained_on, config_sha256(config))
         together.setdefault(key, []).append(configuration)
-    earlier: dict[str, list[Configuration]] = {}
-    repeated = []
-    for (model, *_), splits in together.items():
-        of_model = earlier.setdefault(model, [])
-        base = of_model[0] if of_model else None
-        mark = string.ascii_lowercase[len(of_model)] if of_model else ""
-        repeated.append(Repeated(tuple(splits), base, mark))
-        of_model.append(splits[0])
+    repeated: list[Repeated] = []
+    for splits in together.values():
+        earlier = [one.first for one in repeated if one.first.model == splits[0].model]
+        mark = string.ascii_lowercase[len(earlier)] if earlier else ""
+        repeated.append(Repeated(tuple(splits), earlier[0] if earlier else None, mark))
     return repeated
 
 
-def _numbers(repeated: Repeated, score: str) -> list[dict[str, Any]]:
+def _in_paper() -> list[str]:
+    """The paper's columns, in its order."""
+    return [column for _, ood, column in paper.results() if ood == FRAUD]
+
+
+def _column(score: str, model: str) -> str | None:
+    """What the paper's Table 3 calls a score."""
+    return next((name for name in paper.columns(score, model) if name in _in_paper()), None)
+
+
+def _place(method: Method) -> int:
+    """The paper's methods come first, in its order."""
+    column = _column(method[1], method[0].first.model)
+    if column is None or method[0].base is not None:
+        return len(_in_paper())
+    return _in_paper().index(column)
+
+
+def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
     """The records of one method: each metric, and those of CLASS_MATTERS with either class."""
-    document = repeated.document
-    column = _column(score, document["model"])
+    document, evaluations = repeated.first.document, repeated.evaluations
     rows = [[e.row(FRAUD, score) for e in split.evaluations] for split in repeated.splits]
-    as_sampled = [np.mean([row[PRECISION] for row in of_split]) for of_split in rows]
     of_method = {
-        "method": column or results.score_label(document, score),
+        "method": _column(score, document["model"]) or results.score_label(document, score),
         "label": repeated.label,
         "model": document["model"],
         "configuration": repeated.mark or None,
         "score": score,
         "trained_on": TRAINED_ON[_without_split(document["train_dataset"])],
-        "members": [evaluation.document["members"] for evaluation in repeated.evaluations],
+        "members": [evaluation.document["members"] for evaluation in evaluations],
         "train_datasets": [split.train_dataset for split in repeated.splits],
         "num_splits": len(repeated.splits),
         "num_in": tuple(of_split[0]["num_in"] for of_split in rows),
         "num_out": tuple(of_split[0]["num_out"] for of_split in rows),
-        "seconds": float(np.mean([_seconds(e, score) for e in repeated.evaluations])),
-        "evaluation_dirs": [str(evaluation.directory) for evaluation in repeated.evaluations],
+        "seconds": float(np.mean([_seconds(evaluation, score) for evaluation in evaluations])),
+        "evaluation_dirs": [str(evaluation.directory) for evaluation in evaluations],
     }
+    as_sampled = float(np.mean([np.mean([row[PRECISION] for row in split]) for split in rows]))
     draws = [_draws(split, score) for split in repeated.splits]
-    which = [(FRAUD, metric) for metric in METRICS] + [(NORMAL, metric) for metric in CLASS_MATTERS]
-    found = []
-    for positive, metric in which:
+    for positive, metric in KINDS:
         values = [[100.0 * draw[positive][metric] for draw in of_split] for of_split in draws]
+        splits = tuple(float(np.mean(of_split)) for of_split in values)
+        ours, interval = float(np.mean(splits)), repetition.of_repeated_draws(values)
         theirs = paper.value(document["train_dataset"], FRAUD, score, document["model"], metric)
-        record = of_method | _number(values, metric, theirs, repeated.base is None)
-        own_share = float(np.mean(as_sampled)) if (metric, positive) == (PRECISION, FRAUD) else None
-        found.append(record | {"metric": metric, "positive": positive, "as_sampled": own_share})
-    return found
-
-
-def _number(
-    values: list[list[float]], metric: str, theirs: float | None, is_judged: bool
-) -> dict[str, Any]:
-    """One metric: mean over splits, interval, verdict; `values` are percent, by split and draw."""
-    splits = tuple(float(np.mean(of_split)) for of_split in values)
-    ours = float(np.mean(splits))
-    interval = repetition.of_repeated_draws(values)
-    return {
-        "ours": ours,
-        "splits": splits,
-        "smallest": min(splits),
-        "largest": max(splits),
-        "splits_low": interval and interval.low,
-        "splits_high": interval and interval.high,
-        "paper": theirs,
-        "difference": None if theirs is None else ours - theirs,
-        "verdict": None
-        if theirs is None or not is_judged
-        else _verdict(metric, ours, theirs, interval),
-    }
-
-
-def _column(score: str, model: str) -> str | None:
-    """What the paper's Table 3 calls a score."""
-    in_table = [column for _, ood, column in paper.results() if ood == FRAUD]
-    return next((column for column in paper.columns(score, model) if column in in_table), None)
+        yield of_method | {
+            "metric": metric,
+            "positive": positive,
+            "ours": ours,
+            "splits": splits,
+            "smallest": min(splits),
+            "largest": max(splits),
+            "splits_low": interval and interval.low,
+            "splits_high": interval and interval.high,
+            "as_sampled": as_sampled if (positive, metric) == (FRAUD, PRECISION) else None,
+            "paper": theirs,
+            "difference": None if theirs is None else ours - theirs,
+            "verdict": verdicts.of_cell(
+                ours,
+                theirs if repeated.base is None else None,
+                interval,
+                is_lower_better=metric == FPR,
+            ),
+        }
 
 
 def _draws(split: Configuration, score: str) -> list[dict[str, dict[str, float]]]:
@@ -258,8 +246,7 @@ def _draws(split: Configuration, score: str) -> list[dict[str, dict[str, float]]
         direction = evaluation.spec(score).direction
         (other,) = set(DIRECTIONS) - {direction}
         for member in _members(evaluation, score):
-            normal = evaluation.in_distribution.values(score, member)
-            fraud = _fraud(evaluation).values(score, member)
+            normal, fraud = _values(evaluation, score, member)
             draws.append(
                 {
                     FRAUD: metrics.balanced_metrics(normal, fraud, direction),
@@ -275,8 +262,12 @@ def _members(evaluation: Evaluation, score: str) -> Sequence[int | None]:
     return range(scores.num_members) if score in scores.member_scores else [None]
 
 
-def _fraud(evaluation: Evaluation) -> EvaluatedSet:
-    return next(ood for ood in evaluation.ood if ood.name == FRAUD)
+def _values(
+    evaluation: Evaluation, score: str, member: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of normal rows and of frauds."""
+    (fraud,) = (ood for ood in evaluation.ood if ood.name == FRAUD)
+    return evaluation.in_distribution.values(score, member), fraud.values(score, member)
 
 
 def _seconds(evaluation: Evaluation, score: str) -> float:
@@ -286,96 +277,57 @@ def _seconds(evaluation: Evaluation, score: str) -> float:
     return float(np.mean(seconds) if is_single else np.sum(seconds))
 
 
-def _verdict(metric: str, ours: float, theirs: float, interval: Interval | None) -> str:
-    ends = None if interval is None else (interval.low, interval.high)
-    if metric != FPR:
-        return verdicts.verdict(ours, theirs, ends)
-    # Lower is better: what is judged is what passes.
-    mirrored = None if ends is None else (100.0 - ends[1], 100.0 - ends[0])
-    return verdicts.verdict(100.0 - ours, 100.0 - theirs, mirrored)
+def _ends(numbers: Sequence[int]) -> str:
+    """E.g. "98 to 99"."""
+    return " to ".join(map(str, sorted({min(numbers), max(numbers)})))
 
 
-def _of(numbers: pd.DataFrame, metric: str, positive: str = FRAUD) -> pd.DataFrame:
-    """One metric's numbers by line."""
-    is_it = (numbers["metric"] == metric) & (numbers["positive"] == positive)
-    return numbers[is_it].set_index("line")
-
-
-def _over_splits(of_metric: pd.DataFrame) -> list[str | None]:
-    return judged.intervals(of_metric["splits_low"], of_metric["splits_high"])
-
-
-def _overview(numbers: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    columns: frame.Columns = [("Method", lines["method"]), ("model", lines["label"])]
-    columns += [("trained on", lines["trained_on"]), ("splits", lines["num_splits"])]
+def _overview(found: Found) -> pd.DataFrame:
+    lines = found[FRAUD, FPR]
+    parts = [shared.shown(lines, METHOD | {"trained_on": "trained on", "num_splits": "splits"})]
     for metric, heading in METRICS.items():
-        found = _of(numbers, metric)
-        columns += [(heading, found["ours"]), ("paper", found["paper"])]
-        columns += [("", found["verdict"].map(MARKS))]
-    return frame.side_by_side([*columns, ("seconds", lines["seconds"].map("{:.1f}".format))])
+        parts.append(
+            shared.shown(found[FRAUD, metric], {"ours": heading, "paper": "paper", "mark": ""})
+        )
+    return pd.concat([*parts, lines["seconds"].map("{:.1f}".format)], axis=1)
 
 
-def _best(numbers: pd.DataFrame, unaware: pd.DataFrame) -> list[tuple[str, pd.Series]]:
-    """Which method that saw no fraud is the best, by each metric; none where there is no choice."""
-    if len(unaware) < 2:
-        return []
-    return [(heading, _best_by(numbers, unaware, name)) for name, heading in METRICS.items()]
+def _best(lines: pd.DataFrame, metric: str) -> pd.Series:
+    return lines.sort_values("ours", ascending=metric == FPR, kind="stable").iloc[0]
 
 
-def _best_by(numbers: pd.DataFrame, unaware: pd.DataFrame, metric: str) -> pd.Series:
-    found = _of(numbers, metric).loc[unaware.index]
-    ours = found["ours"].to_numpy()
-    return found.iloc[int(ours.argmin() if metric == FPR else ours.argmax())]
-
-
-def _normal_positive(numbers: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
-    columns: frame.Columns = [("Method", lines["method"]), ("model", lines["label"])]
+def _normal_positive(found: Found) -> pd.DataFrame:
+    parts = [shared.shown(found[NORMAL, FPR], METHOD)]
     for metric in CLASS_MATTERS:
-        found = _of(numbers, metric, NORMAL)
-        columns += [(METRICS[metric], found["ours"]), ("over splits", _over_splits(found))]
-        columns += [("paper", found["paper"]), ("", found["verdict"].map(MARKS))]
-    return frame.side_by_side(columns)
+        columns = {"ours": METRICS[metric], "over_splits": "over splits"}
+        columns |= {"paper": "paper", "mark": ""}
+        parts.append(shared.shown(found[NORMAL, metric], columns))
+    return pd.concat(parts, axis=1)
 
 
-def _metric(numbers: pd.DataFrame, metric: str) -> pd.DataFrame:
-    found = _of(numbers, metric)
-    columns: frame.Columns = [("Method", found["method"]), ("model", found["label"])]
-    columns += [("test rows", list(map(_test_rows, found["num_in"], found["num_out"])))]
-    columns += [("ours", found["ours"]), ("over splits", _over_splits(found))]
-    ends = zip(found["smallest"], found["largest"], strict=True)
-    columns += [("smallest to largest", [f"{low:.1f} to {high:.1f}" for low, high in ends])]
-    columns += [("as sampled", found["as_sampled"])] if metric == PRECISION else []
-    columns += [("paper", found["paper"])]
-    columns += [("difference", judged.differences(found["difference"]))]
-    return frame.side_by_side([*columns, ("verdict", found["verdict"])])
+def _metric(lines: pd.DataFrame, metric: str) -> pd.DataFrame:
+    columns = METHOD | {"test_rows": "test rows", "ours": "ours", "over_splits": "over splits"}
+    columns |= {"sides": "smallest to largest"}
+    columns |= {"as_sampled": "as sampled"} if metric == PRECISION else {}
+    columns |= {name: name for name in ("paper", "difference", "verdict")}
+    return shared.shown(lines, columns)
 
 
-def _test_rows(num_in: Sequence[int], num_out: Sequence[int]) -> str:
-    """E.g. "492 + 98 to 99"."""
-    parts = (sorted({min(found), max(found)}) for found in (num_in, num_out))
-    return " + ".join(" to ".join(map(str, ends)) for ends in parts)
-
-
-def _hardest(
-    numbers: pd.DataFrame, unaware: pd.DataFrame, methods: Sequence[tuple[Repeated, str]]
-) -> dict[str, Any] | None:
+def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> dict[str, pd.DataFrame] | None:
     """The frauds that decide FPR@95%TPR, of what saw none, against the best method by it.
 
     None where there is nothing to compare, or not all were evaluated on the same number of frauds.
     """
     if len(unaware) < 2 or unaware["num_out"].nunique() > 1:
         return None
-    best = _best_by(numbers, unaware, FPR)
-    anomalies = {
-        line: [_anomalies(split.first, methods[line][1]) for split in methods[line][0].splits]
-        for line in unaware.index
-    }
-    shares = [hardest_shares(splits, anomalies[best.name]) for splits in anomalies.values()]
-    above, shared = (pd.Series(column, index=unaware.index) for column in zip(*shares, strict=True))
-    columns: frame.Columns = [("Method", unaware["method"]), ("model", unaware["label"])]
-    columns += [("normal rows above", above)]
-    of_best = (f"shared with {best['method']}", shared.drop(best.name).reindex(unaware.index))
-    return {"table": frame.side_by_side([*columns, of_best])}
+    best = _best(unaware, FPR)
+    anomalies = {line: _anomalies(*methods[line]) for line in unaware.index}
+    line = int(best["line"])
+    shares = [hardest_shares(splits, anomalies[line]) for splits in anomalies.values()]
+    names = ["normal rows above", f"shared with {best['method']}"]
+    found = pd.DataFrame(shares, unaware.index, columns=names)
+    found.loc[line, names[1]] = np.nan
+    return {"table": shared.shown(unaware, METHOD).join(found)}
 
 
 def hardest_shares(splits: Splits, reference: Splits) -> tuple[float, float]:
@@ -397,13 +349,14 @@ def hardest_shares(splits: Splits, reference: Splits) -> tuple[float, float]:
     return 100.0 * float(np.mean(above)), 100.0 * float(np.mean(shared))
 
 
-def _anomalies(evaluation: Evaluation, score: str) -> tuple[np.ndarray, np.ndarray]:
-    """Of the first model, scores of normal rows and of frauds, higher being more anomalous."""
-    sign = -1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else 1.0
-    member = _members(evaluation, score)[0]
-    parts = (evaluation.in_distribution, _fraud(evaluation))
-    normal, fraud = (sign * part.values(score, member) for part in parts)
-    return normal, fraud
+def _anomalies(repeated: Repeated, score: str) -> Splits:
+    """Of each split's first model."""
+    found = []
+    for split in repeated.splits:
+        sign = -1.0 if split.first.spec(score).direction == HIGHER_IS_NORMAL else 1.0
+        normal, fraud = _values(split.first, score, _members(split.first, score)[0])
+        found.append((sign * normal, sign * fraud))
+    return found
 
 
 def hardest(fraud: np.ndarray) -> np.ndarray:

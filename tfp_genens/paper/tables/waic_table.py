@@ -13,7 +13,7 @@ from tfp_genens.evaluation import tables
 from tfp_genens.paper import configurations, judging, verdicts, waic_parts
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.requirements import require_scores
-from tfp_genens.paper.tables.shared import identity, set_labels, values, wide
+from tfp_genens.paper.shared import identity, set_labels, values, wide
 from tfp_genens.paper.waic_parts import MEAN, UNDECIDED, VARIANCE
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 

@@ -1,0 +1,120 @@
+"""What tables share: cells of OoD sets, scores of all sets as arrays, and frames made tables."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfp_genens.evaluation.rows import member_values
+from tfp_genens.paper import configurations
+from tfp_genens.paper import numbers as paper
+from tfp_genens.paper.repetition import Interval
+from tfp_genens.reporting.evaluation_files import Evaluation
+
+COUNTS = ["num_in", "num_out", "num_nan"]
+_OF_ROWS = ["auroc", "auroc_low", "auroc_high", *COUNTS]
+_COLUMNS = [
+    *("evaluation", "train_dataset", "model", "evaluation_dir", "members", "ood_dataset", "score"),
+    *(*_OF_ROWS, "auroc_members", "paper_auroc"),
+]
+
+
+def set_labels(evaluation: Evaluation) -> dict[str, str]:
+    """What tables call the sets, in-distribution first."""
+    return {s.name: s.label for s in (evaluation.in_distribution, *evaluation.ood)}
+
+
+def values(evaluation: Evaluation, output: str) -> dict[str, np.ndarray]:
+    """A member output of all sets, in-distribution first: float64 [num_members, num_inputs]."""
+    sets = (evaluation.in_distribution, *evaluation.ood)
+    return {s.name: member_values(s.scores, output) for s in sets}
+
+
+def identity(evaluation: Evaluation, *keys: str) -> dict[str, Any]:
+    """What lines of a CSV file begin with: the directory, and these keys of results.json."""
+    directory = {"evaluation_dir": str(evaluation.directory)}
+    return directory | {key: evaluation.document[key] for key in keys}
+
+
+def wide(
+    long: pd.DataFrame,
+    line: str,
+    column: str,
+    heading: str,
+    labels: Mapping[Any, str],
+    columns: Sequence[str] = (),
+) -> pd.DataFrame:
+    """A table of texts: lines and columns in the order in which they appear first.
+
+    Args:
+      long: with the column "text", and a row a cell; missing cells are left so.
+      line: the column of `long` that becomes lines.
+      column: the column of `long` that becomes columns.
+      heading: of the first column, in which the lines' labels stand.
+      labels: of lines and columns; what has none is its own.
+      columns: where there may be more than appear.
+    """
+    texts = long.pivot(index=line, columns=column, values="text")
+    texts = texts.reindex(index=long[line].unique(), columns=list(columns) or long[column].unique())
+    texts = texts.rename(index=dict(labels), columns=dict(labels))
+    texts.insert(0, heading, texts.index)
+    return texts
+
+
+def cells(
+    evaluations: Sequence[Evaluation], sets: Iterable[str], scores: Iterable[str]
+) -> pd.DataFrame:
+    """One row a set, score and evaluation, in this order.
+
+    Returns:
+      "evaluation" (position), "train_dataset", "model", "evaluation_dir" and "members"; of
+      results.json's row, missing where there is none: "auroc", its ends over inputs "auroc_low" and
+      "auroc_high", percent, and COUNTS; "auroc_members" of the members that the row is the mean of,
+      None of the ensemble; "paper_auroc" and "difference" from it, missing where the paper has no
+      number.
+    """
+    lines = []
+    for ood_dataset, score in itertools.product(sets, scores):
+        for position, evaluation in enumerate(evaluations):
+            about = identity(evaluation, "train_dataset", "model")
+            row = evaluation.find_row(ood_dataset, score) or {}
+            of_members = row.get("auroc_members")
+            lines.append(
+                {
+                    "evaluation": position,
+                    **about,
+                    "members": configurations.member_names(evaluation),
+                    "ood_dataset": ood_dataset,
+                    "score": score,
+                    **{key: row.get(key, math.nan) for key in _OF_ROWS},
+                    "auroc_members": of_members
+                    and tuple(of_members[member] for member in row["members_used"]),
+                    "paper_auroc": paper.value(
+                        about["train_dataset"], ood_dataset, score, about["model"]
+                    ),
+                }
+            )
+    found = pd.DataFrame(lines, columns=_COLUMNS).astype({"paper_auroc": float})
+    return found.assign(difference=found["auroc"] - found["paper_auroc"])
+
+
+def interval_columns(intervals: Sequence[Interval | None], name: str) -> pd.DataFrame:
+    """Columns of a CSV: "NAME_low" and so on for each field of `Interval`."""
+    fields = list(Interval._fields)
+    lines = [interval or [None] * len(fields) for interval in intervals]
+    return pd.DataFrame(lines, columns=fields).add_prefix(f"{name}_")
+
+
+def ends(found: pd.DataFrame, name: str) -> list[tuple[float, float]]:
+    """The intervals in "NAME_low" and "NAME_high", which tables write as "[97.6, 98.3]"."""
+    return list(zip(found[f"{name}_low"], found[f"{name}_high"], strict=True))
+
+
+def shown(found: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Columns by the names that a table shows; those may repeat."""
+    return found[list(columns)].set_axis(list(columns.values()), axis=1)
