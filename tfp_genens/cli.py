@@ -65,12 +65,8 @@ def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any
         raise UserError("command line", "valid flags", str(e)) from e
     if len(rest) > 1:
         raise UserError("command line", "only flags, --name=value", repr(rest[1]))
-    given = {name: values[name].value for name in options}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not None
-    }
+    given = {name: value for name in options if (value := values[name].value) is not None}
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
 
 
 def _known(name: str, options: Mapping[str, Any]) -> str:

@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from tfp_genens.errors import UserError
-
-ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 def option(
@@ -41,6 +40,12 @@ def value_type(annotation: Any) -> type:
 
 
 _TYPE_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+# A limit's name -> how it reads, and what holds of a value within it.
+_LIMITS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "minimum": ("of at least", operator.ge),
+    "above": ("above", operator.gt),
+    "maximum": ("at most", operator.le),
+}
 
 
 def describe_limits(field: dataclasses.Field, kind: type) -> str:
@@ -48,34 +53,19 @@ def describe_limits(field: dataclasses.Field, kind: type) -> str:
     limits = field.metadata
     if limits["choices"]:
         return "one of " + ", ".join(limits["choices"])
-    text = _TYPE_NAMES.get(kind, "a comma-separated list")
-    parts = []
-    if limits["minimum"] is not None:
-        parts.append(f"of at least {limits['minimum']}")
-    if limits["above"] is not None:
-        parts.append(f"above {limits['above']}")
-    if limits["maximum"] is not None:
-        parts.append(f"at most {limits['maximum']}")
-    return " ".join([text, " and ".join(parts)]).strip()
+    given = [f"{words} {limits[k]}" for k, (words, _) in _LIMITS.items() if limits[k] is not None]
+    return " ".join([_TYPE_NAMES.get(kind, "a comma-separated list"), " and ".join(given)]).strip()
 
 
 def _is_valid(value: Any, kind: type, limits: Mapping[str, Any]) -> bool:
+    is_one = isinstance(value, (int, float) if kind is float else kind)
+    if not is_one or (isinstance(value, bool) and kind is not bool):
+        return False
     if limits["choices"] and value not in limits["choices"]:
         return False
-    if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        if not math.isfinite(value):
-            return False
-    elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if kind is float and not math.isfinite(value):
         return False
-    if kind not in (int, float):
-        return True
-    return not (
-        (limits["minimum"] is not None and value < limits["minimum"])
-        or (limits["above"] is not None and value <= limits["above"])
-        or (limits["maximum"] is not None and value > limits["maximum"])
-    )
+    return all(limits[k] is None or holds(value, limits[k]) for k, (_, holds) in _LIMITS.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +80,7 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             kind = value_type(hints[field.name])
-            if "help" not in field.metadata or (value is None and field.default is None):
+            if value is None and field.default is None:
                 continue
             if not _is_valid(value, kind, field.metadata):
                 raise UserError(f"--{field.name}", describe_limits(field, kind), repr(value))
@@ -98,20 +88,18 @@ class Config:
                 object.__setattr__(self, field.name, float(value))
 
     @classmethod
-    def from_values(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
         """Builds it from the given values; fields not given take their defaults.
 
         Raises UserError where a required value is missing.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
+        given = {}
         for field in dataclasses.fields(cls):
-            required = (
-                field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            )
-            if required and values.get(field.name) is None:
+            if values.get(field.name) is not None:
+                given[field.name] = values[field.name]
+            elif field.default is dataclasses.MISSING:
                 raise UserError(f"--{field.name}", field.metadata["help"], "nothing")
-        return cls(**{k: v for k, v in values.items() if k in names and v is not None})
+        return cls(**given)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -186,46 +174,46 @@ def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
     return [int(member) for member in members]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig(Config):
-    """`python -m tfp_genens.export`."""
+    """`python -m tfp_genens.export`, and what every command has that uses a trained ensemble."""
 
-    run_dir: str = option(help="the run directory of trained members")
+    run_dir: str = option(help="the run directory of a trained ensemble")
     members: tuple[str, ...] | None = option(
-        None, "members to freeze as one, e.g. 0,2,3; default: all of the run"
+        None, "members to use, e.g. 0,2,3; default: all of the run"
     )
     data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 
 
-@dataclasses.dataclass(frozen=True)
-class ScoreConfig(Config):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ScoringConfig(ExportConfig):
+    outputs: tuple[str, ...] | None = option(
+        None, "model outputs to compute, e.g. rate; default: all"
+    )
+    batch_size: int = option(100, "inputs scored at once", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreConfig(_ScoringConfig):
     """`python -m tfp_genens.score`."""
 
-    run_dir: str = option(help="the run directory of a trained ensemble")
     input: str = option(
         help="what to score: tfds:NAME:SPLIT, npz:PATH, csv:PATH, parquet:PATH, "
         "images:FOLDER-OR-GLOB or digits:test"
     )
     output: str = option(help="file to write: .parquet, .csv or .jsonl")
-    outputs: tuple[str, ...] | None = option(
-        None, "model outputs to compute, e.g. rate; default: all"
-    )
-    members: tuple[str, ...] | None = option(None, "members to score with, e.g. 0,2; default: all")
-    batch_size: int = option(100, "inputs scored at once", minimum=1)
     alpha: float = option(
         0.05,
         "is_outlier is p_value <= alpha: the share of normal inputs flagged",
         above=0,
         maximum=1,
     )
-    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 
 
-@dataclasses.dataclass(frozen=True)
-class EvaluateConfig(Config):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(_ScoringConfig):
     """`python -m tfp_genens.evaluate`."""
 
-    run_dir: str = option(help="the run directory of a trained ensemble")
     output_dir: str = option(help="where results, scores and figures are written")
     ood: tuple[str, ...] | None = option(
         None, "out-of-distribution sets: registered names or SPECs; default: all registered"
@@ -233,16 +221,10 @@ class EvaluateConfig(Config):
     in_distribution: str | None = option(
         None, "SPEC of in-distribution test inputs; default: the training set's test split"
     )
-    members: tuple[str, ...] | None = option(
-        None, "members to evaluate, e.g. 0,2; default: all, which must be finished"
-    )
     num_examples: int = option(2000, "inputs of each set, at most", minimum=2)
-    batch_size: int = option(100, "inputs scored at once", minimum=1)
     num_bootstrap: int = option(1000, "bootstrap resamples behind the intervals", minimum=10)
     seed: int = option(0, "seed of noise sets and bootstrap", minimum=0)
-    outputs: tuple[str, ...] | None = option(None, "model outputs to compute; default: all")
     figures: bool = option(True, "draw figures")
-    data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 
 
 @dataclasses.dataclass(frozen=True)

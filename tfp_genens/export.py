@@ -35,11 +35,8 @@ def _renew(config: ExportConfig, members: Sequence[int]) -> None:
     from tfp_genens.artifact.manifest import SCHEMA_VERSION, is_finished, member_dir, schema_version
 
     directories = {i: member_dir(config.run_dir, i) for i in members}
-    old = [
-        i
-        for i, directory in directories.items()
-        if is_finished(directory) and (schema_version(directory) or 0) < SCHEMA_VERSION
-    ]
+    finished = [i for i, directory in directories.items() if is_finished(directory)]
+    old = [i for i in finished if (schema_version(directories[i]) or 0) < SCHEMA_VERSION]
     if not old:
         return
     from tfp_genens.data import load_training_data

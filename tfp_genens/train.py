@@ -28,15 +28,12 @@ def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> F
     if name not in families:
         raise UserError("--model", "one of " + ", ".join(families), repr(name))
     config_class = families[name].config
-    own = set(cli.options_of([config_class]))
-    of_any = {field for f in families.values() for field in cli.options_of([f.config])}
+    own = cli.options_of([config_class])
+    of_any = cli.options_of([family.config for family in families.values()])
     for flag in values:
         if flag in of_any and flag not in own:
-            raise UserError(
-                f"--{flag}",
-                f"a flag that --model={name} has ({', '.join(sorted(own))})",
-                f"--{flag}={values[flag]}",
-            )
+            expected = f"a flag that --model={name} has ({', '.join(sorted(own))})"
+            raise UserError(f"--{flag}", expected, f"--{flag}={values[flag]}")
     return config_class.from_values(values)
 
 

@@ -23,7 +23,7 @@ from tfp_genens.data import (
     read_all,
     take,
 )
-from tfp_genens.data.card_fraud import card_fraud_dataset_builder, splits
+from tfp_genens.data.card_fraud import splits
 from tfp_genens.data.card_fraud.card_fraud_dataset_builder import CLASS, FEATURES, CardFraud
 from tfp_genens.data.sources import read_batch
 from tfp_genens.errors import UserError
@@ -50,8 +50,8 @@ def fake_table():
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(card_fraud_dataset_builder, "NUM_ROWS", NUM_NORMAL + NUM_FRAUDS)
-    monkeypatch.setattr(card_fraud_dataset_builder, "NUM_FRAUDS", NUM_FRAUDS)
+    monkeypatch.setattr(splits, "NUM_ROWS", NUM_NORMAL + NUM_FRAUDS)
+    monkeypatch.setattr(splits, "NUM_FRAUDS", NUM_FRAUDS)
 
 
 @pytest.fixture
@@ -105,12 +105,11 @@ def test_rows_are_those_of_the_file(tmp_path, folder, name):
 
 def test_equal_rows_stand_in_one_block(tmp_path, folder):
     write(folder, fake_table())
-    for name, bounds in (
-        ("normal", splits.normal_bounds(NUM_FRAUDS)),
-        ("fraud", splits.fraud_bounds(NUM_FRAUDS)),
-    ):
+    assert splits.bounds("normal") == (0, 10, 20, 30, 40, 50)
+    assert splits.bounds("fraud") == (0, 2, 4, 6, 8, 10)
+    for name in ("normal", "fraud"):
         values = read_all(open_source(f"tfds:card_fraud:{name}", None, data_dir=str(tmp_path)))[1]
-        blocks = [part.tolist() for part in np.split(values, bounds[1:]) if len(part)]
+        blocks = [part.tolist() for part in np.split(values, splits.bounds(name)[1:]) if len(part)]
         assert len(blocks) == (6 if name == "normal" else 5)
         homes = collections.defaultdict(set)
         for i, block in enumerate(blocks):

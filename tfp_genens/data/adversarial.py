@@ -118,8 +118,8 @@ class Attack:
 
     gradient: Callable[[Differentiable, np.ndarray], np.ndarray] = member_gradient
     gradient_at: str = AT_NOISE
-    noise_clipped: bool
-    result_clipped: bool
+    noise_clipped: bool = True
+    result_clipped: bool = True
     steps: int = 1
     eps: float = PAPER_EPS
     step_size: float = PAPER_EPS

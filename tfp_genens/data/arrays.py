@@ -1,7 +1,4 @@
-"""`npz:PATH` and `npz:PATH:KEY`: NumPy archives.
-
-The array is read whole, as compressed archives allow nothing else.
-"""
+"""`npz:PATH`, `npz:PATH:KEY` and `digits:train|test`: arrays, read whole."""
 
 from __future__ import annotations
 
@@ -15,9 +12,12 @@ from absl import logging
 from tfp_genens.data.requests import Request, listed
 from tfp_genens.data.sources import Source, array_source
 from tfp_genens.errors import UserError
+from tfp_genens.seeds import numpy_generator
 
 USUAL_NAMES = ("image", "images", "x", "inputs", "features", "data")
 LABEL_NAMES = ("label", "labels")
+NUM_DIGITS = 1297
+DIGITS = {"train": slice(None, NUM_DIGITS), "test": slice(NUM_DIGITS, None)}
 
 
 def open_npz(request: Request) -> Source:
@@ -27,7 +27,9 @@ def open_npz(request: Request) -> Source:
     `label` or `labels` holds the class of each; where it cannot, a warning says why not. Raises
     UserError: no such file or array, no archive, pickled or non-numeric values.
     """
-    path, key = _split(request)
+    path, key = os.path.expanduser(request.location), None
+    if ":" in path and not pathlib.Path(path).exists():
+        path, _, key = path.rpartition(":")
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -67,14 +69,6 @@ def _class_numbers(request: Request, labels: np.ndarray, num_examples: int) -> n
     return None
 
 
-def _split(request: Request) -> tuple[str, str | None]:
-    location = os.path.expanduser(request.location)
-    path, colon, key = location.rpartition(":")
-    if pathlib.Path(location).exists() or not colon:
-        return location, None
-    return path, key
-
-
 def _choose(request: Request, names: list[str], key: str | None) -> str:
     if key in names:
         return key
@@ -88,3 +82,22 @@ def _choose(request: Request, names: list[str], key: str | None) -> str:
             f"the arrays {listed(names)}",
         )
     return candidates[0]
+
+
+def open_digits(request: Request) -> Source:
+    """Opens 1,297 training or 500 test digits of scikit-learn, uint8 [8, 8, 1].
+
+    Stored values 0..16 become 0..255. The split is a permutation with a fixed seed: the file is
+    grouped by writer, so that its tail would be other people's handwriting. Raises UserError for
+    another split.
+    """
+    if request.location not in DIGITS:
+        raise request.error("digits:train or digits:test", repr(request.location))
+    from sklearn.datasets import load_digits  # slow to import
+
+    stored = load_digits()
+    images = np.round(stored.images * 255 / 16).astype(np.uint8)[..., np.newaxis]
+    order = numpy_generator(0, "digits", "split").permutation(len(images))
+    chosen = order[DIGITS[request.location]]
+    labels = stored.target[chosen].astype(np.int64)
+    return array_source(request.spec, images[chosen], f"digits/{request.location}", labels)

@@ -24,8 +24,12 @@ def checked(source: Source, request: Request) -> Source:
     """A source whose batches are all non-empty, numeric, finite and of the expected shape.
 
     Raises UserError, at once or while it is read: no examples; NaN, or a value that is infinite as
-    float32; a wrong event shape.
+    float32; other columns than the model's; a wrong event shape.
     """
+    spec = request.input_spec
+    if spec is not None and source.columns not in (None, spec.column_names()):
+        expected, got = map(listed, (spec.column_names(), source.columns or ()))
+        raise request.error(f"the columns {expected}", got)
     request.check_shape(source.shape)
     if source.num_examples == 0:
         raise request.error("at least one input", "none")

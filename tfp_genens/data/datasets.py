@@ -49,24 +49,17 @@ class Dataset:
 
 def _card_fraud(split: int) -> tuple[Dataset, Dataset]:
     """The card-fraud table without frauds to train on, and with four fifths of them."""
-    number, label = (f"/{split}", f", split {split}") if split else ("", "")
+    normal, normal_test = splits.parts(splits.NORMAL, split)
+    frauds, other_frauds = splits.parts(splits.FRAUD, split)
+    number, numbered = (f"/{split}", f", split {split}") if split else ("", "")
+
+    def row(name: str, label: str, train: str, fraud: str) -> Dataset:
+        train, test, fraud = (f"tfds:{splits.NAME}:{part}" for part in (train, normal_test, fraud))
+        return Dataset(name + number, label + numbered, train, test, ("fraud",), {"fraud": fraud})
+
     return (
-        Dataset(
-            f"credit_fraud{number}",
-            f"Card fraud{label}",
-            splits.normal_train_spec(split),
-            splits.normal_test_spec(split),
-            ("fraud",),
-            {"fraud": splits.fraud_spec()},
-        ),
-        Dataset(
-            f"credit_fraud_labelled{number}",
-            f"Card fraud with labels{label}",
-            splits.labelled_train_spec(split),
-            splits.normal_test_spec(split),
-            ("fraud",),
-            {"fraud": splits.held_out_fraud_spec(split)},
-        ),
+        row("credit_fraud", "Card fraud", normal, splits.FRAUD),
+        row("credit_fraud_labelled", "Card fraud with labels", f"{normal}+{frauds}", other_frauds),
     )
 
 
@@ -151,13 +144,10 @@ def load_training_data(
     `seed` is the run's, the same for all its members. At least one example is left in either part.
     Raises UserError: an unknown set; anything wrong with its data; a part left without examples.
     """
-    if dataset in DATASETS:
-        spec = DATASETS[dataset].train
-    elif scheme_of(dataset) is not None:
-        spec = dataset
-    else:
+    if dataset not in DATASETS and scheme_of(dataset) is None:
         expected = f"one of {', '.join(DATASETS)}, or a SPEC such as npz:PATH"
         raise UserError("--dataset", expected, repr(dataset))
+    spec = DATASETS[dataset].train if dataset in DATASETS else dataset
     input_spec = _natural_input_spec(spec, data_dir)
     everything = read_batch(open_source(spec, input_spec, argument="--dataset", data_dir=data_dir))
     if len(input_spec.shape) == 1:
@@ -169,11 +159,9 @@ def load_training_data(
     order = numpy_generator(seed, "validation").permutation(len(values))
     num_validation = round(validation_fraction * len(values))
     if not 0 < num_validation < len(values):
-        raise UserError(
-            "--validation_fraction",
-            "at least one example in the training and in the validation part",
-            f"{validation_fraction} of {len(values)} examples",
-        )
+        expected = "at least one example in the training and in the validation part"
+        got = f"{validation_fraction} of {len(values)} examples"
+        raise UserError("--validation_fraction", expected, got)
     held_out = order[:num_validation]
     kept = np.sort(order[num_validation:])
     train, validation = values[kept], values[held_out]
@@ -200,11 +188,8 @@ def _natural_input_spec(spec: str, data_dir: str | None) -> InputSpec:
     if len(shape) == 1:
         names = source.columns or tuple(f"feature_{i}" for i in range(shape[0]))
         return InputSpec(shape, "float32", None, "none", names)
-    raise UserError(
-        f"--dataset={spec}",
-        "images [height, width, channels] or rows [features]",
-        f"inputs of shape {shape}",
-    )
+    expected = "images [height, width, channels] or rows [features]"
+    raise UserError(f"--dataset={spec}", expected, f"inputs of shape {shape}")
 
 
 def _fingerprint(*parts: np.ndarray) -> str:

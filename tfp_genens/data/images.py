@@ -32,10 +32,13 @@ def open_images(request: Request) -> Source:
     if not paths:
         raise request.error(f"image files ({', '.join(SUFFIXES)})", "none")
     spec = request.input_spec
+    shape: tuple[int, ...]
     if spec is None:
-        shape = _natural_shape(request, paths[0])
+        with _opened(request, paths[0]) as first:
+            channels = 1 if first.mode.partition(";")[0] in _GREY_MODES else 3
+            shape = (first.height, first.width, channels)
     else:
-        shape = tuple(spec.shape)
+        shape = spec.shape
         if len(shape) != 3 or shape[-1] not in _MODES:
             raise request.error(f"inputs of shape {shape}", "image files")
 
@@ -71,12 +74,6 @@ def _opened(request: Request, path: pathlib.Path) -> Iterator[PIL.Image.Image]:
         raise
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as e:
         raise request.error("readable images", f"{path}: {e}") from e
-
-
-def _natural_shape(request: Request, path: pathlib.Path) -> tuple[int, ...]:
-    with _opened(request, path) as image:
-        channels = 1 if image.mode.partition(";")[0] in _GREY_MODES else 3
-        return (image.height, image.width, channels)
 
 
 def _decode(request: Request, path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:

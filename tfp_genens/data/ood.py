@@ -89,12 +89,8 @@ class OodSet:
 
     def suits(self, ensemble: Differentiable) -> bool:
         """Whether the members offer the gradient that an attack needs; other sets suit all."""
-        if not self.attack:
-            return True
-        return ensemble.attacked_score is not None and self.attacked_score in (
-            None,
-            ensemble.attacked_score,
-        )
+        offered = ensemble.attacked_score
+        return not self.attack or (offered is not None and self.attacked_score in (None, offered))
 
 
 RANGE = "inputs with a value range"
@@ -133,24 +129,19 @@ def _flip_set(name: str, label: str, axis: int, description: str) -> OodSet:
     return OodSet(name, label, build, description, needs="images")
 
 
-def _photo_patches(context: OodContext) -> Source:
-    shape = context.input_spec.shape
-    make_block = noise.photo_patch_blocks(shape, context.seed)
-    return block_source("photo_patches", shape, context.num_examples, make_block)
-
-
-def _noise_set(
+def _made_set(
     name: str,
     label: str,
     blocks: Callable[[tuple[int, ...], tuple[float, float], int], noise.Blocks],
     description: str,
+    needs: str = RANGE,
 ) -> OodSet:
     def build(context: OodContext) -> Source:
         shape = context.input_spec.shape
         make_block = blocks(shape, context.value_range, context.seed)
         return block_source(name, shape, context.num_examples, make_block)
 
-    return OodSet(name, label, build, description, needs=RANGE)
+    return OodSet(name, label, build, description, needs=needs)
 
 
 def _resized_set(
@@ -230,28 +221,28 @@ OOD_SETS: dict[str, OodSet] = {
     for row in (
         _flip_set("hflip", "HFlip", 2, "Test images mirrored left to right."),
         _flip_set("vflip", "VFlip", 1, "Test images turned upside down."),
-        _noise_set(
+        _made_set(
             "uniform",
             "Uniform noise in [0, 1]",
             noise.uniform_blocks,
             "Every pixel drawn independently and uniformly from [0, 1], scaled to the valid range.",
         ),
-        _noise_set(
+        _made_set(
             "gaussian",
             "Gaussian noise, clipped to [0, 1]",
             noise.gaussian_blocks,
             "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
         ),
-        _noise_set(
+        _made_set(
             "gaussian_unclipped",
             "Gaussian noise, not clipped",
             functools.partial(noise.gaussian_blocks, clipped=False),
             "Every pixel drawn from N(0, 1) and scaled to the valid range, which two thirds leave.",
         ),
-        OodSet(
+        _made_set(
             "photo_patches",
             "Photo patches",
-            _photo_patches,
+            lambda shape, _, seed: noise.photo_patch_blocks(shape, seed),
             "Small patches of two photographs (china.jpg and flower.jpg of scikit-learn).",
             needs="grey or colour images",
         ),
@@ -344,7 +335,7 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, clipped",
             "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
             "score, then clipped to the valid range.",
-            Attack(noise_clipped=True, result_clipped=True),
+            Attack(),
         ),
         _attack_set(
             "adversarial_pgd_clipped",
@@ -352,8 +343,6 @@ OOD_SETS: dict[str, OodSet] = {
             "Gaussian noise moved ten smaller steps up the gradient of member 0's score, kept "
             "within 0.3 of the range of where it began and within the valid range.",
             Attack(
-                noise_clipped=True,
-                result_clipped=True,
                 steps=10,
                 step_size=adversarial.PAPER_EPS / 4,
             ),
@@ -363,21 +352,21 @@ OOD_SETS: dict[str, OodSet] = {
             "Adversarial, WAIC",
             "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
             "ensemble's WAIC, then clipped to the valid range.",
-            Attack(gradient=adversarial.waic_gradient, noise_clipped=True, result_clipped=True),
+            Attack(gradient=adversarial.waic_gradient),
         ),
         _attack_set(
             "adversarial_unclipped_step",
             "Adversarial, unclipped step",
             "Gaussian noise, clipped to [0, 1], moved one step of 0.3 of the range up the gradient "
             "of member 0's score; the result is not clipped.",
-            Attack(noise_clipped=True, result_clipped=False),
+            Attack(result_clipped=False),
         ),
         _attack_set(
             "adversarial_image_gradient_clipped",
             "Adversarial, gradient at images",
             "Gaussian noise moved one step of 0.3 of the range up the gradient that member 0's "
             "score has at a test image, not at the noise, then clipped to the valid range.",
-            Attack(noise_clipped=True, result_clipped=True, gradient_at=adversarial.AT_TEST_INPUTS),
+            Attack(gradient_at=adversarial.AT_TEST_INPUTS),
         ),
         _attack_set(
             "adversarial_as_released",
@@ -406,16 +395,11 @@ OOD_SETS: dict[str, OodSet] = {
 
 
 def parse_ood(text: str) -> tuple[str, str | None]:
-    """What `--ood` holds: a registered name, any SPEC, or NAME=SPEC.
+    """The name and the SPEC that `--ood` holds: a registered name, any SPEC, or NAME=SPEC.
 
-    NAME=SPEC reads the inputs of a registered set from SPEC, as they are: for sets that a user has
-    in another form than the one registered.
-
-    Returns:
-      The set's name (a SPEC is its own), and the SPEC where there is one.
-
-    Raises:
-      UserError: none of these; NAME is a set that is made and not read.
+    A SPEC is its own name. NAME=SPEC reads the inputs of a registered set from SPEC, as they are:
+    for sets that a user has in another form than the one registered. Raises UserError: none of
+    these; NAME is a set that is made and not read.
     """
     if text in OOD_SETS:
         return text, None
@@ -434,13 +418,9 @@ def parse_ood(text: str) -> tuple[str, str | None]:
 def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
     """Opens a registered set, any SPEC, or NAME=SPEC, limited to `context.num_examples`.
 
-    Returns:
-      The row of OOD_SETS (for a SPEC, one named after it; for NAME=SPEC, NAME's with what it was
-      read from in place of how it is made) and its examples.
-
-    Raises:
-      UserError: see `parse_ood`; a set that does not suit the model or cannot be had on this
-        machine.
+    Returns the row of OOD_SETS (for a SPEC, one named after it; for NAME=SPEC, NAME's with what it
+    was read from in place of how it is made) and its examples. Raises UserError: see `parse_ood`; a
+    set that does not suit the model or cannot be had on this machine.
     """
     name, spec = parse_ood(text)
     if spec is None:
@@ -449,9 +429,8 @@ def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
         label = OOD_SETS[name].label if name in OOD_SETS else name
         row = _spec_set(name, label, spec, f"Inputs read from {spec}.")
         row = dataclasses.replace(row, is_stand_in=name in OOD_SETS)
-    if not NEEDS[row.needs](context.input_spec):
-        got = (
-            f"inputs of shape {context.input_spec.shape} and range {context.input_spec.value_range}"
-        )
+    model = context.input_spec
+    if not NEEDS[row.needs](model):
+        got = f"inputs of shape {model.shape} and range {model.value_range}"
         raise UserError(f"{ARGUMENT}={name}", f"a model of {row.needs}", got)
     return row, take(row.build(context), context.num_examples)

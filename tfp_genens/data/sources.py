@@ -31,14 +31,12 @@ class Batch:
     labels: np.ndarray | None = None
 
     def __post_init__(self):
-        num = len(self.values)
-        if len(self.example_ids) != num:
+        num, num_ids = len(self.values), len(self.example_ids)
+        labels_fit = self.labels is None or self.labels.shape == (num,)
+        if num_ids != num or not labels_fit:
             raise ValueError(
-                f"`example_ids` must name every value; got {len(self.example_ids)} for {num}."
-            )
-        if self.labels is not None and self.labels.shape != (num,):
-            raise ValueError(
-                f"`labels` must hold one number a value; got shape {self.labels.shape} for {num}."
+                f"`example_ids` and `labels` must hold one for each of {num} values; got {num_ids} "
+                f"and shape {getattr(self.labels, 'shape', None)}."
             )
 
     def __len__(self) -> int:

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 from tfp_genens.artifact.spec import InputSpec
-from tfp_genens.data.arrays import open_npz
+from tfp_genens.data.arrays import open_digits, open_npz
 from tfp_genens.data.checks import checked
-from tfp_genens.data.digits import open_digits
 from tfp_genens.data.images import open_images
 from tfp_genens.data.requests import Request
 from tfp_genens.data.sources import Source

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import urllib.parse
 import warnings
@@ -40,17 +41,6 @@ class _Table:
     frames: Callable[[Sequence[str]], Iterator[pd.DataFrame]]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Labels:
-    """What `?label=COLUMN&only=VALUE` asks for.
-
-    Classes are whole numbers from 0, or anything where the rows with one value alone are read.
-    """
-
-    column: str
-    only: str | None
-
-
 @contextlib.contextmanager
 def _readable(request: Request) -> Iterator[None]:
     """Turns what pandas and PyArrow raise about files into the user's error."""
@@ -75,16 +65,6 @@ def _frames(request: Request, table: _Table, columns: Sequence[str]) -> Iterator
         if frame is None:
             return
         yield frame
-
-
-def open_csv(request: Request) -> Source:
-    """Opens a CSV file with a header (compressed ones too, by their suffix); see `_open`."""
-    return _open(request, _csv)
-
-
-def open_parquet(request: Request) -> Source:
-    """Opens a Parquet file; see `_open`."""
-    return _open(request, _parquet)
 
 
 def _csv(path: str) -> _Table:
@@ -122,18 +102,21 @@ def _parquet(path: str) -> _Table:
         return _Table(tuple(file.schema_arrow.names), file.metadata.num_rows, frames)
 
 
-def _parse(request: Request) -> tuple[str, _Labels | None]:
-    """The path, and what is asked for after a question mark; a file's name may hold one too."""
+def _parse(request: Request) -> tuple[str, dict[str, str]]:
+    """The path, and what is asked for after a question mark; a file's name may hold one too.
+
+    Labels are whole numbers from 0, or anything where the rows with one value alone are read.
+    """
     path, mark, query = request.location.rpartition("?")
     if not mark or "=" not in query or os.path.exists(os.path.expanduser(request.location)):
-        return os.path.expanduser(request.location), None
+        return os.path.expanduser(request.location), {}
     try:
         asked = dict(urllib.parse.parse_qsl(query, strict_parsing=True))
     except ValueError:
         asked = {}
     if not {"label"} <= set(asked) <= {"label", "only"}:
         raise request.error("?label=COLUMN or ?label=COLUMN&only=VALUE after the path", f"?{query}")
-    return os.path.expanduser(path), _Labels(asked["label"], asked.get("only"))
+    return os.path.expanduser(path), asked
 
 
 def _open(request: Request, open_file: Callable[[str], _Table]) -> Source:
@@ -144,24 +127,24 @@ def _open(request: Request, open_file: Callable[[str], _Table]) -> Source:
     is such a column, else they are "row 0", "row 1", ... Raises UserError: a missing or repeated
     column; a header of numbers; no rows; while it is read, a cell that is no number.
     """
-    path, labels = _parse(request)
+    path, asked = _parse(request)
     with _readable(request):
         table = open_file(path)
-    columns = _columns(request, table, labels)
+    columns = _columns(request, table, asked.get("label"))
     spec = request.input_spec
     shape = (len(columns),) if spec is None else tuple(spec.shape)
 
     wanted = [*columns, *([ID_COLUMN] if ID_COLUMN in table.header else [])]
-    wanted += [labels.column] if labels else []
+    wanted += [asked["label"]] if asked else []
 
     def read(batch_size: int) -> Iterator[Batch]:
         first_row = 0
         for frame in _frames(request, table, list(dict.fromkeys(wanted))):
             frame.index = pd.RangeIndex(first_row, first_row + len(frame))
             first_row += len(frame)
-            class_numbers = None
-            if labels is not None:
-                frame, class_numbers = _labelled(request, frame, labels)
+            labels = None
+            if asked:
+                frame, labels = _labelled(request, frame, asked["label"], asked.get("only"))
             ids = tuple(f"row {row}" for row in frame.index)
             if ID_COLUMN in frame:
                 _check_all_there(request, frame[ID_COLUMN])
@@ -169,17 +152,17 @@ def _open(request: Request, open_file: Callable[[str], _Table]) -> Source:
             values = np.column_stack([_numbers(request, frame[column]) for column in columns])
             with np.errstate(over="ignore"):  # the finite check finds what overflows
                 values = values.astype(np.float32).reshape(len(frame), *shape)
-            yield Batch(ids, values, class_numbers)
+            yield Batch(ids, values, labels)
 
-    num_rows = None if labels and labels.only is not None else table.num_rows
+    num_rows = None if "only" in asked else table.num_rows
     return Source(request.spec, shape, num_rows, read, request.spec, columns)
 
 
-def _columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[str, ...]:
+def _columns(request: Request, table: _Table, label: str | None) -> tuple[str, ...]:
     """The columns that make up an input."""
     spec = request.input_spec
-    if labels is not None and labels.column not in table.header:
-        expected = f"a column named {labels.column!r} for the labels"
+    if label is not None and label not in table.header:
+        expected = f"a column named {label!r} for the labels"
         raise request.error(expected, f"the columns {listed(table.header)}")
     counts = Counter(table.header)
     for column in (*(table.header if spec is None else spec.column_names()), ID_COLUMN):
@@ -187,7 +170,7 @@ def _columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[s
             raise request.error(f"a single column named {column!r}", f"{counts[column]} of them")
     if spec is None:
         _check_header(request, table.header)
-        return _numeric_columns(request, table, labels)
+        return _numeric_columns(request, table, {ID_COLUMN, label})
     columns = spec.column_names()
     missing = [column for column in columns if column not in table.header]
     if missing:
@@ -196,6 +179,10 @@ def _columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[s
             f"the columns {listed(table.header)} ({len(missing)} of {len(columns)} are missing)",
         )
     return columns
+
+
+open_csv = functools.partial(_open, open_file=_csv)  # compressed ones too, by their suffix
+open_parquet = functools.partial(_open, open_file=_parquet)
 
 
 def _check_header(request: Request, header: tuple[str, ...]) -> None:
@@ -210,17 +197,18 @@ def _check_header(request: Request, header: tuple[str, ...]) -> None:
         raise request.error("the columns' names in the first row", f"numbers: {listed(header)}")
 
 
-def _numeric_columns(request: Request, table: _Table, labels: _Labels | None) -> tuple[str, ...]:
-    """All columns but ids and labels that begin with at least one number among their first rows.
+def _numeric_columns(request: Request, table: _Table, apart: set[str | None]) -> tuple[str, ...]:
+    """All columns but those kept apart that have a number among their first rows.
 
     A column with a bad cell among numbers counts, so that the cell is reported.
     """
     head = next(_frames(request, table, table.header), None)
     if head is None or not len(head):
         raise request.error("at least one input", "none")
-    apart = {ID_COLUMN, labels.column if labels else ID_COLUMN}
     others = [name for name in table.header if name not in apart]
-    numeric = tuple(name for name in others if _looks_numeric(head[name]))
+    numeric = tuple(
+        name for name in others if _is_number(head[name].dtype) or _coerce(head[name]).notna().any()
+    )
     if not numeric:
         raise request.error("at least one column of numbers", f"the columns {listed(others)}")
     left_out = [name for name in others if name not in numeric]
@@ -240,10 +228,6 @@ def _coerce(column: pd.Series) -> pd.Series:
     if pd.api.types.is_string_dtype(column.dtype):
         return pd.to_numeric(column, errors="coerce")
     return pd.Series(np.nan, index=column.index, dtype=float)
-
-
-def _looks_numeric(column: pd.Series) -> bool:
-    return _is_number(column.dtype) or bool(_coerce(column).notna().any())
 
 
 def _check_cells(
@@ -270,14 +254,14 @@ def _numbers(request: Request, column: pd.Series) -> np.ndarray:
 
 
 def _labelled(
-    request: Request, frame: pd.DataFrame, labels: _Labels
+    request: Request, frame: pd.DataFrame, label: str, only: str | None
 ) -> tuple[pd.DataFrame, np.ndarray | None]:
     """The rows to be read, and their class numbers where these are not all the same."""
-    column = frame[labels.column]
+    column = frame[label]
     _check_all_there(request, column)
-    if labels.only is not None:
-        is_wanted = column.astype(str) == labels.only
-        wanted_number = pd.to_numeric(labels.only, errors="coerce")
+    if only is not None:
+        is_wanted = column.astype(str) == only
+        wanted_number = pd.to_numeric(only, errors="coerce")
         if not np.isnan(wanted_number):  # 0, 0.0 and "0" are one
             is_wanted |= pd.to_numeric(column, errors="coerce") == wanted_number
         return frame[is_wanted], None

@@ -18,7 +18,7 @@ import socket
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -32,14 +32,14 @@ OWN_BUILDERS = (
     "tfp_genens.data.card_fraud.card_fraud_dataset_builder",
     "tfp_genens.data.not_mnist.not_mnist_dataset_builder",
 )
-DEFAULT_DATA_DIR = "~/tensorflow_datasets"
 # NAME may hold a configuration and a version, SPLIT slices: mnist:3.0.1, test[:100].
 _LOCATION = re.compile(r"(?P<name>[^:\[\]]+(:\d+(\.[\d*]+)*)?):(?P<split>.+)")
 
 
 def data_directory(data_dir: str | None) -> str:
     """Where sets are kept: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT_DATA_DIR)
+    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return os.path.expanduser(chosen)
 
 
 def open_tfds(request: Request) -> Source:
@@ -57,10 +57,11 @@ def open_tfds(request: Request) -> Source:
     builder = _builder(request, match["name"], data_dir)
     if not builder.info.splits:
         _prepare(request, builder, match["name"], data_dir)
-    shape = _feature(request, builder).shape
+    feature = _feature(request, builder)
+    shape = builder.info.features[feature].shape
     ranges = _ranges(request, builder, split)
     if None in shape:  # sizes vary, or are not declared: the first image says what they are to be
-        first = next(_examples(request, builder, split), None)
+        first = next(_examples(request, builder, split, feature), None)
         if first is None:
             raise request.error("at least one input", "none")
         shape = first[0].shape[1:]
@@ -69,7 +70,7 @@ def open_tfds(request: Request) -> Source:
 
     def read(batch_size: int) -> Iterator[Batch]:
         ids = (f"{set_name}/{name}/{i}" for name, indices in ranges for i in indices)
-        for values, labels in _examples(request, builder, split):
+        for values, labels in _examples(request, builder, split, feature):
             batch = Batch(tuple(itertools.islice(ids, len(values))), values, labels)
             if values.shape[1:] != shape:
                 got = f"shape {values.shape[1:]} in {batch.example_ids[0]}"
@@ -77,6 +78,7 @@ def open_tfds(request: Request) -> Source:
             yield batch
 
     metadata = builder.info.metadata or {}
+    columns = metadata.get(COLUMNS) if len(shape) == 1 else None
     made_of = f", made of {metadata[FILES]}" if metadata.get(FILES) else ""
     return Source(
         request.spec,
@@ -84,34 +86,21 @@ def open_tfds(request: Request) -> Source:
         sum(len(indices) for _, indices in ranges),
         read,
         f"{request.spec}, version {builder.version}{made_of}",
-        _columns(request, metadata.get(COLUMNS)) if len(shape) == 1 else None,
+        None if columns is None else tuple(columns),
     )
 
 
-def _feature(request: Request, builder):
+def _feature(request: Request, builder) -> str:
     """What is read of each example: its image, or else its row."""
     features = builder.info.features
-    name = _feature_name(builder)
-    if name not in features:
+    if IMAGE in features:
+        return IMAGE
+    if ROW not in features:
         expected = f"a set with a feature {IMAGE!r} or {ROW!r}"
         raise request.error(expected, f"features {listed(features)}")
-    feature = features[name]
-    if name == ROW and (isinstance(feature.shape, dict) or len(feature.shape) != 1):
-        raise request.error(f"one vector of numbers as {ROW!r}", f"{feature}")
-    return feature
-
-
-def _feature_name(builder) -> str:
-    return IMAGE if IMAGE in builder.info.features else ROW
-
-
-def _columns(request: Request, columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    if columns is None:
-        return None
-    spec = request.input_spec
-    if spec is not None and tuple(columns) != spec.column_names():
-        raise request.error(f"the columns {listed(spec.column_names())}", listed(columns))
-    return tuple(columns)
+    if isinstance(features[ROW].shape, dict) or len(features[ROW].shape) != 1:
+        raise request.error(f"one vector of numbers as {ROW!r}", f"{features[ROW]}")
+    return ROW
 
 
 @contextlib.contextmanager
@@ -206,13 +195,13 @@ def _ranges(request: Request, builder, split: str) -> tuple[tuple[str, range], .
 
 
 def _examples(
-    request: Request, builder, split: str
+    request: Request, builder, split: str, name: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Values [n, *shape] and their labels: many at once where all have one declared size."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    features, name = builder.info.features, _feature_name(builder)
+    features = builder.info.features
     names = [name]
     if LABEL in features and isinstance(features[LABEL], tfds.features.ClassLabel):
         names.append(LABEL)

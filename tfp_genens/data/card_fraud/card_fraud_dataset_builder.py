@@ -9,16 +9,8 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from tfp_genens.data.card_fraud.splits import (
-    FRAUD,
-    NAME,
-    NORMAL,
-    NUM_FRAUDS,
-    NUM_ROWS,
-    arrange,
-    fraud_bounds,
-    normal_bounds,
-)
+from tfp_genens.data.card_fraud import splits
+from tfp_genens.data.card_fraud.splits import FRAUD, NAME, NORMAL
 from tfp_genens.seeds import numpy_generator
 
 FILE = "creditcard.csv"
@@ -75,10 +67,8 @@ class CardFraud(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         frame = _read(dl_manager.manual_dir / NAME / FILE)
         return {
-            name: self._generate_examples(frame[frame[CLASS] == label], label, bounds)
-            for label, (name, bounds) in enumerate(
-                ((NORMAL, normal_bounds(NUM_FRAUDS)), (FRAUD, fraud_bounds(NUM_FRAUDS)))
-            )
+            name: self._generate_examples(frame[frame[CLASS] == label], label, splits.bounds(name))
+            for label, name in enumerate((NORMAL, FRAUD))
         }
 
     def _generate_examples(
@@ -88,7 +78,7 @@ class CardFraud(tfds.core.GeneratorBasedBuilder):
         features = frame[list(FEATURES)].astype(np.float32)
         groups = features.groupby(list(FEATURES), sort=False).ngroup().to_numpy()
         values = features.to_numpy()
-        order = arrange(groups, bounds, numpy_generator(0, NAME, label))
+        order = splits.arrange(groups, bounds, numpy_generator(0, NAME, label))
         for i, at in enumerate(order):
             row = int(frame.index[at])
             yield i, {"features": values[at], "label": label, "row": row}
@@ -106,10 +96,10 @@ def _read(path) -> pd.DataFrame:
     frame = pd.read_csv(path, float_precision="round_trip")
     if tuple(frame.columns) != (*FEATURES, CLASS):
         raise ValueError(f"{path} must have the columns Time, V1, ..., V28, Amount, Class")
-    found = (len(frame), int((frame[CLASS] == 1).sum()))
-    if found != (NUM_ROWS, NUM_FRAUDS):
+    expected, found = (splits.NUM_ROWS, splits.NUM_FRAUDS), (len(frame), (frame[CLASS] == 1).sum())
+    if found != expected:
         raise ValueError(
-            f"{path} must have {NUM_ROWS:,} rows, {NUM_FRAUDS:,} of them frauds; "
+            f"{path} must have {expected[0]:,} rows, {expected[1]:,} of them frauds; "
             f"it has {found[0]:,} and {found[1]:,}"
         )
     if not np.isfinite(frame.to_numpy(np.float64)).all() or not frame[CLASS].isin((0, 1)).all():

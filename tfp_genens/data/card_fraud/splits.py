@@ -19,48 +19,20 @@ NUM_FRAUDS = 492
 NUM_SPLITS = 5
 
 
-def normal_bounds(num_frauds: int = NUM_FRAUDS) -> tuple[int, ...]:
-    """Where the blocks of test rows end in `normal`: as many rows in each as there are frauds."""
-    return tuple(num_frauds * i for i in range(NUM_SPLITS + 1))
+def bounds(name: str) -> tuple[int, ...]:
+    """Where the test blocks of `normal`, each of as many rows as there are frauds, or the folds of
+    `fraud` end, from 0 on.
+    """
+    end = NUM_FRAUDS * NUM_SPLITS if name == NORMAL else NUM_FRAUDS
+    return tuple(round(end * i / NUM_SPLITS) for i in range(NUM_SPLITS + 1))
 
 
-def fraud_bounds(num_frauds: int = NUM_FRAUDS) -> tuple[int, ...]:
-    """Where the folds end in `fraud`."""
-    return tuple(round(num_frauds * i / NUM_SPLITS) for i in range(NUM_SPLITS + 1))
-
-
-def normal_test_spec(split: int) -> str:
-    """The normal test rows of a split."""
-    start, stop = normal_bounds()[split : split + 2]
-    return f"tfds:{NAME}:{NORMAL}[{start}:{stop}]"
-
-
-def normal_train_spec(split: int) -> str:
-    """All normal rows but the split's test rows."""
-    start, stop = normal_bounds()[split : split + 2]
-    return f"tfds:{NAME}:{_without(NORMAL, start, stop, NUM_ROWS - NUM_FRAUDS)}"
-
-
-def fraud_spec() -> str:
-    """All frauds, for models that were trained without any."""
-    return f"tfds:{NAME}:{FRAUD}"
-
-
-def labelled_train_spec(split: int) -> str:
-    """The same normal rows, and four fifths of the frauds."""
-    start, stop = fraud_bounds()[split : split + 2]
-    return f"{normal_train_spec(split)}+{_without(FRAUD, start, stop, NUM_FRAUDS)}"
-
-
-def held_out_fraud_spec(split: int) -> str:
-    """The frauds that `labelled_train_spec` leaves out."""
-    start, stop = fraud_bounds()[split : split + 2]
-    return f"tfds:{NAME}:{FRAUD}[{start}:{stop}]"
-
-
-def _without(name: str, start: int, stop: int, num_rows: int) -> str:
-    parts = [f"{name}[:{start}]"] * (start > 0) + [f"{name}[{stop}:]"] * (stop < num_rows)
-    return "+".join(parts)
+def parts(name: str, split: int) -> tuple[str, str]:
+    """Slices of `normal` or `fraud`: all rows but those that a split leaves out, and these."""
+    num_rows = NUM_ROWS - NUM_FRAUDS if name == NORMAL else NUM_FRAUDS
+    start, stop = bounds(name)[split : split + 2]
+    kept = [f"{name}[:{start}]"] * (start > 0) + [f"{name}[{stop}:]"] * (stop < num_rows)
+    return "+".join(kept), f"{name}[{start}:{stop}]"
 
 
 def arrange(
