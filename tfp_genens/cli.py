@@ -71,9 +71,8 @@ def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any
 
 def _known(name: str, options: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, options)
-    if close:
-        return "a known flag (did you mean " + ", ".join(f"--{c}" for c in close) + "?)"
-    return "one of " + ", ".join(f"--{option}" for option in sorted(options))
+    names = ", ".join(f"--{option}" for option in close or sorted(options))
+    return f"a known flag (did you mean {names}?)" if close else f"one of {names}"
 
 
 def usage(description: str, classes: Sequence[type[Config]]) -> str:

@@ -14,9 +14,8 @@ from tfp_genens.runtime import configure_tensorflow
 def evaluate(values: Mapping[str, Any]) -> int:
     """Evaluates what the flags describe; returns the exit code.
 
-    Raises:
-      UserError: something cannot be used; or, after everything else was written, some
-        out-of-distribution set could not be evaluated.
+    Raises UserError: something cannot be used; or, after everything else was written, some
+    out-of-distribution set could not be evaluated.
     """
     config = EvaluateConfig.from_values(values)
     if config.figures:

@@ -42,8 +42,7 @@ def load_tensorflow() -> None:
 def configure_tensorflow(num_threads: int = 0) -> None:
     """Loads TensorFlow; deterministic operations, full float32 precision, a bound on threads.
 
-    Args:
-      num_threads: threads for TensorFlow's operations; 0 leaves the choice to TensorFlow.
+    With `num_threads` 0 TensorFlow chooses how many threads its operations have.
     """
     load_tensorflow()
     import tensorflow as tf

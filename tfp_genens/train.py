@@ -21,8 +21,7 @@ from tfp_genens.runtime import configure_tensorflow
 def model_config(values: Mapping[str, Any], families: Mapping[str, Family]) -> FamilyConfig:
     """The chosen family's configuration out of the flags given.
 
-    Raises:
-      UserError: an unknown family, or a flag that this family does not have.
+    Raises UserError: an unknown family, or a flag that this family does not have.
     """
     name = values.get("model", RunConfig.model)
     if name not in families:

@@ -1,18 +1,15 @@
 """Where inputs come from and what is done to them before they reach a model."""
 
-from tfp_genens.data.datasets import DATASETS, Dataset, TrainingData, load_training_data
-from tfp_genens.data.ood import OOD_SETS, OodContext, OodSet, open_ood
-from tfp_genens.data.sources import Batch, Source, read_all, take
+from tfp_genens.data.datasets import DATASETS, TrainingData, load_training_data
+from tfp_genens.data.ood import OOD_SETS, OodContext, open_ood
+from tfp_genens.data.sources import Source, read_all, take
 from tfp_genens.data.specs import SCHEMES, open_source
 
 __all__ = [
     "DATASETS",
     "OOD_SETS",
     "SCHEMES",
-    "Batch",
-    "Dataset",
     "OodContext",
-    "OodSet",
     "Source",
     "TrainingData",
     "load_training_data",

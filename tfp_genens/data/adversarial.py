@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tfp_genens.data.noise import Blocks
+from tfp_genens.data.noise import Blocks, Range
 from tfp_genens.data.sources import BLOCK_SIZE, Source, read_all, take
 
 PAPER_EPS = 0.3  # of the value range
@@ -60,7 +60,7 @@ def pgd(
     *,
     steps: int,
     step_size: float,
-    clip_to: tuple[float, float] | None = None,
+    clip_to: Range | None = None,
 ) -> np.ndarray:
     """`steps` sign steps up a score, each projected back to within `eps` of `values`.
 
@@ -69,16 +69,14 @@ def pgd(
     Args:
       values: float32 [batch, *shape], raw scale.
       gradient: of the score to raise, [batch, *shape] -> [batch, *shape].
-      eps: on the raw scale (the paper's 0.3 is 0.3 * 255 for images 0 to 255).
-      step_size: on the raw scale.
+      eps, step_size: on the raw scale (the paper's 0.3 is 0.3 * 255 for images 0 to 255).
       clip_to: the valid range that the result is clipped to; None leaves it where it lands.
 
     Returns:
       float32 [batch, *shape].
 
     Raises:
-      FloatingPointError: the gradient is not finite, or is zero throughout at `values`, so that
-        nothing would be attacked.
+      FloatingPointError: the gradient is not finite, or zero throughout at `values`.
     """
     if steps < 1 or eps <= 0 or step_size <= 0:
         raise ValueError(
@@ -125,11 +123,7 @@ class Attack:
     step_size: float = PAPER_EPS
 
     def blocks(
-        self,
-        noise: Blocks,
-        value_range: tuple[float, float],
-        ensemble: Differentiable,
-        test_inputs: Blocks,
+        self, noise: Blocks, value_range: Range, ensemble: Differentiable, test_inputs: Blocks
     ) -> Blocks:
         """Blocks of noise, each attacked as a whole; raises what `pgd` raises."""
         width = value_range[1] - value_range[0]

@@ -30,7 +30,8 @@ def checked(source: Source, request: Request) -> Source:
     if spec is not None and source.columns not in (None, spec.column_names()):
         expected, got = map(listed, (spec.column_names(), source.columns or ()))
         raise request.error(f"the columns {expected}", got)
-    request.check_shape(source.shape)
+    if spec is not None and source.shape != spec.shape:
+        raise request.error(f"inputs of shape {spec.shape}", f"shape {source.shape}")
     if source.num_examples == 0:
         raise request.error("at least one input", "none")
     return dataclasses.replace(source, read=_Checks(source, request).read)
@@ -49,7 +50,6 @@ class _Checks:
         lowest, highest = math.inf, -math.inf  # of values that are no integers
         try:
             for batch in self._source.batches(batch_size):
-                self._request.check_shape(batch.values.shape[1:], batch.example_ids[0])
                 self._check_finite(batch)
                 self._warn_outside(batch)
                 num_read += len(batch)

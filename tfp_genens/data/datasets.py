@@ -53,9 +53,13 @@ def _card_fraud(split: int) -> tuple[Dataset, Dataset]:
     frauds, other_frauds = splits.parts(splits.FRAUD, split)
     number, numbered = (f"/{split}", f", split {split}") if split else ("", "")
 
+    table = f"tfds:{splits.NAME}:"
+
     def row(name: str, label: str, train: str, fraud: str) -> Dataset:
-        train, test, fraud = (f"tfds:{splits.NAME}:{part}" for part in (train, normal_test, fraud))
-        return Dataset(name + number, label + numbered, train, test, ("fraud",), {"fraud": fraud})
+        specs = table + train, table + normal_test
+        return Dataset(
+            name + number, label + numbered, *specs, ("fraud",), {"fraud": table + fraud}
+        )
 
     return (
         row("credit_fraud", "Card fraud", normal, splits.FRAUD),

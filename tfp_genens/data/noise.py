@@ -10,18 +10,19 @@ import PIL.Image
 from tfp_genens.data.sources import BLOCK_SIZE
 from tfp_genens.seeds import numpy_generator
 
-# Block number -> float32 or uint8 [BLOCK_SIZE, *shape], a pure function: see sources.BlockSource.
+# Block number -> float32 or uint8 [BLOCK_SIZE, *shape], a pure function: see sources.block_source.
 Blocks = Callable[[int], np.ndarray]
+Range = tuple[float, float]
 _PHOTO_MODES = {1: "L", 3: "RGB"}
 _PHOTO_SIZE = (427, 640)
 
 
-def _on_scale(unit: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+def _on_scale(unit: np.ndarray, value_range: Range) -> np.ndarray:
     low, high = value_range
     return np.float32(low) + np.float32(high - low) * unit
 
 
-def uniform_blocks(shape: tuple[int, ...], value_range: tuple[float, float], seed: int) -> Blocks:
+def uniform_blocks(shape: tuple[int, ...], value_range: Range, seed: int) -> Blocks:
     """U(0, 1) noise scaled to the range; float32."""
 
     def make_block(block: int) -> np.ndarray:
@@ -32,7 +33,7 @@ def uniform_blocks(shape: tuple[int, ...], value_range: tuple[float, float], see
 
 
 def gaussian_blocks(
-    shape: tuple[int, ...], value_range: tuple[float, float], seed: int, *, clipped: bool = True
+    shape: tuple[int, ...], value_range: Range, seed: int, clipped: bool = True
 ) -> Blocks:
     """N(0, 1) noise scaled so that [0, 1] is the range; float32.
 

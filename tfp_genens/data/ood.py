@@ -52,9 +52,8 @@ class OodContext:
         return open_source(spec, input_spec, argument=ARGUMENT, data_dir=self.data_dir)
 
     @property
-    def value_range(self) -> tuple[float, float]:
-        """That of the inputs, for sets which need one."""
-        return cast(tuple[float, float], self.input_spec.value_range)
+    def value_range(self) -> noise.Range:
+        return cast(noise.Range, self.input_spec.value_range)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +94,6 @@ class OodSet:
 
 RANGE = "inputs with a value range"
 NEEDS: dict[str, Callable[[InputSpec], bool]] = {
-    "": lambda spec: True,
     "images": lambda spec: len(spec.shape) == 3,
     "grey images": lambda spec: len(spec.shape) == 3 and spec.shape[2] == 1,
     "square colour images": lambda spec: spec.shape == (spec.shape[0], spec.shape[0], 3),
@@ -132,7 +130,7 @@ def _flip_set(name: str, label: str, axis: int, description: str) -> OodSet:
 def _made_set(
     name: str,
     label: str,
-    blocks: Callable[[tuple[int, ...], tuple[float, float], int], noise.Blocks],
+    blocks: Callable[[tuple[int, ...], noise.Range, int], noise.Blocks],
     description: str,
     needs: str = RANGE,
 ) -> OodSet:
@@ -174,9 +172,7 @@ def _thick_on_black(values: np.ndarray) -> np.ndarray:
 def _attack_set(name: str, label: str, description: str, attack: Attack) -> OodSet:
     def build(context: OodContext) -> Source:
         shape, value_range = context.input_spec.shape, context.value_range
-        start = noise.gaussian_blocks(
-            shape, value_range, context.seed, clipped=attack.noise_clipped
-        )
+        start = noise.gaussian_blocks(shape, value_range, context.seed, attack.noise_clipped)
         test_inputs = adversarial.blocks_of(context.test, context.num_examples)
         attacked = attack.blocks(start, value_range, _attackable(row, context), test_inputs)
 
@@ -430,7 +426,7 @@ def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
         row = _spec_set(name, label, spec, f"Inputs read from {spec}.")
         row = dataclasses.replace(row, is_stand_in=name in OOD_SETS)
     model = context.input_spec
-    if not NEEDS[row.needs](model):
+    if row.needs and not NEEDS[row.needs](model):
         got = f"inputs of shape {model.shape} and range {model.value_range}"
         raise UserError(f"{ARGUMENT}={name}", f"a model of {row.needs}", got)
     return row, take(row.build(context), context.num_examples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
@@ -27,16 +27,8 @@ class Request:
     def error(self, expected: str, got: str) -> UserError:
         return UserError(f"{self.argument}={self.spec}", expected, got)
 
-    def check_shape(self, shape: tuple[int, ...], where: str = "") -> None:
-        """Raises UserError where `shape` is not the event shape that is expected."""
-        if self.input_spec is not None and tuple(shape) != tuple(self.input_spec.shape):
-            raise self.error(
-                f"inputs of shape {tuple(self.input_spec.shape)}",
-                f"shape {tuple(shape)}" + (f" in {where}" if where else ""),
-            )
 
-
-def listed(names: Iterable[object] | Mapping[str, object], limit: int = 12) -> str:
+def listed(names: Iterable[object], limit: int = 12) -> str:
     """Names for an error message, cut short where there are many: "a, b, c, ... (40 in all)"."""
     texts = [str(name) for name in names]
     cut = f", ... ({len(texts)} in all)" if len(texts) > limit else ""

@@ -52,11 +52,10 @@ def open_source(
     argument: str = "--input",
     data_dir: str | None = None,
 ) -> Source:
-    """Opens a SPEC, "SCHEME:LOCATION"; what it yields is never empty, finite, of the expected
-    shape.
+    """Opens a SPEC; what it yields is never empty, finite and of the expected shape.
 
     Args:
-      spec: see SCHEMES.
+      spec: "SCHEME:LOCATION", see SCHEMES.
       input_spec: what the inputs must be like; None to take the source's natural shape (all numeric
         columns of a table), as for training data.
       argument: the flag that the SPEC came from, for error messages.

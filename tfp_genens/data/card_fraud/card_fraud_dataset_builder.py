@@ -85,12 +85,7 @@ class CardFraud(tfds.core.GeneratorBasedBuilder):
 
 
 def _read(path) -> pd.DataFrame:
-    """The file as it came.
-
-    Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is not the table that it should be.
-    """
+    """The file as it came; raises ValueError where it is not the table that it should be."""
     if not path.exists():
         raise FileNotFoundError(f"{path.parent} must hold {path.name}")
     frame = pd.read_csv(path, float_precision="round_trip")

@@ -122,11 +122,7 @@ def _existing(folder, name: str):
 
 
 def _read_idx(path, num_axes: int) -> np.ndarray:
-    """An idx file of unsigned bytes (http://yann.lecun.com/exdb/mnist/), gzipped or not.
-
-    Raises:
-      ValueError: it is none, or cut short.
-    """
+    """An idx file of unsigned bytes (http://yann.lecun.com/exdb/mnist/), gzipped or not."""
     content = path.read_bytes()
     if path.suffix == ".gz":
         content = gzip.decompress(content)
