@@ -333,7 +333,7 @@ class GlowLearner(Learner):
         return {
             "actnorms_initialized": self.density.flow.initialized,
             **check_likelihood(
-                log_prob=lambda x: member.score(x, seed, ["log_prob"])["log_prob"],
+                log_prob=lambda x: member.score(x, seed)["log_prob"],
                 untrained_log_prob=lambda x: untrained.log_prob(x, seed)["log_prob"].numpy(),
                 reconstruct=lambda x: member.call("reconstruct", inputs=x, seed=seed)["inputs"],
                 images=data.tuning,

@@ -367,7 +367,7 @@ class WganLearner(Learner):
             self.networks.generate(len(real), tf.constant(seed)), self._input_spec
         )
         logits = {
-            name: member.score(x, seed, ["critic"])["critic"]
+            name: member.score(x, seed)["critic"]
             for name, x in (("real", real), ("fake", fake.numpy()))
         }
         signed = np.concatenate([logits["real"], -logits["fake"]]).astype(np.float64)
