@@ -264,7 +264,7 @@ class TestChecks:
         seen = []
 
         class Member:
-            def score(self, inputs, seed, outputs):
+            def score(self, inputs, seed):
                 seen.append(inputs)
                 return {"critic": next(answers)}
 
