@@ -18,7 +18,9 @@ from workflow.suites import SUITES, Document, Suite
 FLAGS = Path("flags")
 PYTHON = sys.executable
 CODE_OF_TABLES = tuple(
-    path for path in sorted(Path("tfp_genens/paper").rglob("*.*")) if path.suffix in (".py", ".j2")
+    path
+    for path in sorted(Path("tfp_genens/paper").rglob("*.*"))
+    if path.suffix in (".py", ".j2", ".json", ".toml")
 )
 
 
