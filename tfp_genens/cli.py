@@ -55,14 +55,12 @@ def parse(argv: Sequence[str], classes: Sequence[type[Config]]) -> dict[str, Any
         rest = values(list(argv))
     except flags.UnrecognizedFlagError as e:
         raise UserError(f"--{e.flagname}", _known(e.flagname, options), "an unknown flag") from e
-    except flags.IllegalFlagValueError as e:
+    except flags.Error as e:
         match = re.match(r"flag --(\w+)=(.*?): ", str(e), re.DOTALL)
         if match is None:
             raise UserError("command line", "valid flags", str(e)) from e
         field, kind = options[match[1]]
         raise UserError(f"--{match[1]}", describe_limits(field, kind), repr(match[2])) from e
-    except flags.Error as e:
-        raise UserError("command line", "valid flags", str(e)) from e
     if len(rest) > 1:
         raise UserError("command line", "only flags, --name=value", repr(rest[1]))
     given = {name: value for name in options if (value := values[name].value) is not None}

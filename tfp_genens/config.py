@@ -176,11 +176,14 @@ def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig(Config):
-    """`python -m tfp_genens.export`, and what every command has that uses a trained ensemble."""
+    """`python -m tfp_genens.export`.
+
+    It has what every command has that uses a trained ensemble, and nothing else.
+    """
 
     run_dir: str = option(help="the run directory of a trained ensemble")
     members: tuple[str, ...] | None = option(
-        None, "members to use, e.g. 0,2,3; default: all of the run"
+        None, "members to use, e.g. 0,2,3; default: all of the run, which must be finished"
     )
     data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 

@@ -16,8 +16,7 @@ from tfp_genens.seeds import numpy_generator
 
 USUAL_NAMES = ("image", "images", "x", "inputs", "features", "data")
 LABEL_NAMES = ("label", "labels")
-NUM_DIGITS = 1297
-DIGITS = {"train": slice(None, NUM_DIGITS), "test": slice(NUM_DIGITS, None)}
+DIGITS = {"train": slice(None, 1297), "test": slice(1297, None)}
 
 
 def open_npz(request: Request) -> Source:

@@ -20,7 +20,6 @@ from tfp_genens.seeds import numpy_generator
 IMAGE_RANGE = (0.0, 255.0)
 
 _DRAWN = ("omniglot", "not_mnist")
-_COLOUR = ("celeba", "svhn", "imagenet32")
 _NOISE = ("uniform", "gaussian")
 _FLIPS = ("hflip", "vflip")
 _ATTACKS = (
@@ -80,7 +79,7 @@ DATASETS: dict[str, Dataset] = {
         Dataset("digits", "Digits", "digits:train", "digits:test", _DIGITS_OOD),
         _of_tfds("mnist", "MNIST", (*_DRAWN, "fashion_mnist", *_PERTURBED)),
         _of_tfds("fashion_mnist", "Fashion-MNIST", (*_DRAWN, "mnist", *_PERTURBED)),
-        _of_tfds("cifar10", "CIFAR-10", (*_COLOUR, *_PERTURBED)),
+        _of_tfds("cifar10", "CIFAR-10", ("celeba", "svhn", "imagenet32", *_PERTURBED)),
         *(row for split in range(splits.NUM_SPLITS) for row in _card_fraud(split)),
     )
 }
