@@ -16,10 +16,8 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSp
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.paper import documents
-from tfp_genens.paper.tables import beta_claims
-from tfp_genens.paper.tables.beta_claims import NO, PARTLY, YES, judgements
-from tfp_genens.paper.tables.beta_runs import by_beta
-from tfp_genens.paper.tables.beta_table import table
+from tfp_genens.paper.tables import beta_table
+from tfp_genens.paper.tables.beta_table import NO, PARTLY, YES, by_beta, judgements, table
 from tfp_genens.reporting import evaluation_files
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 
@@ -72,14 +70,16 @@ def evaluation(beta, inside=(10, 100), attacked=None, train_dataset="fashion_mni
             "scores": {"rate": "Rate", "log_prob": "log p(x)", "waic": "WAIC"},
         },
         "rows": rows,
-        "manifests": [{"config": {"beta": beta, "seed": 0, "train_samples": 1}}],
+        "manifests": [
+            {"seed": 0, "member": 0, "config": {"beta": beta, "seed": 0, "train_samples": 1}}
+        ],
     }
     return Evaluation(Path(f"runs/beta{beta}"), document, in_distribution, tuple(ood), None)
 
 
 def verdicts(*evaluations):
     found = judgements(by_beta(evaluations))
-    assert list(found.index) == list(beta_claims.CLAIMS)
+    assert list(found.index) == list(beta_table.CLAIMS)
     return {claim.Index: claim for claim in found.itertuples()}
 
 

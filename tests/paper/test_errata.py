@@ -15,8 +15,8 @@ from support.evaluations import scored
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.data.ood import OOD_SETS
 from tfp_genens.evaluation import rows
-from tfp_genens.paper import errata
-from tfp_genens.paper.errata import ATTACKS, PRESETS
+from tfp_genens.paper.tables import erratum
+from tfp_genens.paper.tables.erratum import ATTACKS, PRESETS
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 
 OUTPUTS = {
@@ -48,11 +48,13 @@ def judge(name, in_values, ood_values, ood_dataset="hflip", attacked=None, num_b
     document = {"settings": {"num_bootstrap": num_bootstrap, "seed": 5}}
     evaluation = Evaluation(Path("runs/x"), document, sets[0], (sets[1],), None)
     preset = PRESETS[name]
-    return errata.judge(evaluation, preset["aligned"], preset["log_prob"], ood_dataset, attacked)
+    return erratum.judge_preset(
+        evaluation, preset["aligned"], preset["log_prob"], ood_dataset, attacked
+    )
 
 
 def misaligned(of_members, set_name="hflip", seed=1):
-    return errata.misaligned(of_members, members=MEMBERS, set_name=set_name, seed=seed)
+    return erratum.misaligned(of_members, members=MEMBERS, set_name=set_name, seed=seed)
 
 
 def sklearn_auroc(normal_in, normal_out):
@@ -174,7 +176,7 @@ def test_nearer_is_by_more_than_the_wider_interval_and_the_papers_rounding(
     papers, mistaken, correct, expected
 ):
     to, than = (pd.DataFrame([ends], columns=ENDS) for ends in (mistaken, correct))
-    assert errata.is_nearer(papers, to, than).item() is expected
+    assert erratum.is_nearer(papers, to, than).item() is expected
 
 
 @settings(max_examples=30, deadline=None)
@@ -185,7 +187,7 @@ def test_misalignment_permutes_each_members_rows(seed, num_inputs):
 
 
 def test_each_preset_but_the_last_makes_one_mistake():
-    correct = PRESETS[errata.CORRECT]
+    correct = PRESETS[erratum.CORRECT]
     counts = {
         name: sum(preset[key] != correct[key] for key in ("aligned", "log_prob", "attack"))
         for name, preset in PRESETS.items()
@@ -209,7 +211,7 @@ def test_the_forms_are_how_the_sets_are_made(name):
     assert places[attack["gradient_at"]] == form["gradient_at"]
     assert attack["noise_clipped"] is form["noise_clipped"]
     assert attack["result_clipped"] is form["result_clipped"]
-    right = OOD_SETS[errata.RIGHT_ATTACK]
+    right = OOD_SETS[erratum.RIGHT_ATTACK]
     assert OOD_SETS[name].attacked_members == right.attacked_members
     for key in ("gradient", "steps", "eps", "step_size"):
         assert attack[key] == right.attack[key]

@@ -13,7 +13,7 @@ from support.evaluations import scored
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.paper import documents, errata
+from tfp_genens.paper import documents
 from tfp_genens.paper.tables import erratum
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.scoring.columns import member_column
@@ -25,8 +25,8 @@ OUTPUTS = {
 }
 NUM_INPUTS = 80
 LABELS = {"mnist": "MNIST", "hflip": "HFlip"}
-NOISE = [name for name, form in errata.ATTACKS.items() if "gradient_at" not in form]
-ATTACKS = [name for name in errata.ATTACKS if name not in NOISE]
+NOISE = [name for name, form in erratum.ATTACKS.items() if "gradient_at" not in form]
+ATTACKS = [name for name in erratum.ATTACKS if name not in NOISE]
 # How many nats likelier than test images each set is.
 MEANS = {
     "hflip": -1.0,
@@ -68,6 +68,7 @@ def make(sets=tuple(MEANS), train_dataset="mnist", outputs=OUTPUTS):
         "train_dataset": train_dataset,
         "model": "vae",
         "members": 3,
+        "manifests": [{"seed": 0, "member": m} for m in range(3)],
         "num_in": NUM_INPUTS,
         "labels": {
             "datasets": LABELS,
@@ -119,7 +120,7 @@ def test_a_line_a_preset_and_the_papers_last(document):
             "Adversarial",
         )
         labels = [line[0] for line in found.body]
-        assert labels == [*(p["label"] for p in errata.PRESETS.values()), "The paper"]
+        assert labels == [*(p["label"] for p in erratum.PRESETS.values()), "The paper"]
     assert section(document, "log p(x)").body[-1][1:] == ("100.0", "100.0", "100.0", "84.9", "0.0")
     assert section(document, "WAIC").body[-1][1:] == ("100.0", "100.0", "100.0", "86.1", "100.0")
 
@@ -141,7 +142,7 @@ def test_ordinary_columns_are_means_over_members(document):
 
 def test_the_adversarial_column_is_each_presets_own_attack_judged_by_its_member(document):
     in_scores = score_file(0.0, 0)
-    for name, preset in errata.PRESETS.items():
+    for name, preset in erratum.PRESETS.items():
         attack = preset["attack"]
         k = list(MEANS).index(attack)
         column = member_column(preset["log_prob"], 1)
@@ -166,7 +167,7 @@ def test_the_papers_zero_is_traced_to_what_is_not_clipped(document):
         "Adversarial: the paper's 0.0 is nearer to mistaken evaluations than to 100.0 [100.0, "
         "100.0], as it should be; nearest first: Nothing clipped 0.0 [0.0, 0.0]"
     )
-    assert errata.PRESETS["gradient_at_image"]["label"] not in note
+    assert erratum.PRESETS["gradient_at_image"]["label"] not in note
     marked = {
         r["name"]
         for r in document.records
@@ -181,7 +182,7 @@ def test_the_papers_zero_is_traced_to_what_is_not_clipped(document):
 def test_what_speaks_against_a_mistake_is_said_too(document):
     """Here an unclipped attack fools the ensemble as well; the paper's WAIC is not fooled."""
     labels = [
-        errata.PRESETS[name]["label"]
+        erratum.PRESETS[name]["label"]
         for name in ("unclipped_step", "unclipped_pixels", "as_released")
     ]
     notes = [n for n in section(document, "WAIC").notes if "speaks against" in n]
@@ -211,9 +212,9 @@ def test_the_attack_table_has_means_in_nats_of_the_attacked_member(document):
     found = section(document, "Adversarial noise")
     assert [line[0] for line in found.body] == [
         "in_distribution",
-        *errata.ATTACKS,
+        *erratum.ATTACKS,
     ]
-    for line, name in zip(found.body[1:], errata.ATTACKS, strict=True):
+    for line, name in zip(found.body[1:], erratum.ATTACKS, strict=True):
         k = list(MEANS).index(name)
         scores = score_file(MEANS[name], 1 + k)
         mean = scores.frame[member_column("log_prob", 1)].mean()
@@ -255,4 +256,4 @@ def test_what_an_evaluation_lacks_is_named(changes, message):
 def test_the_flagfile_has_what_is_needed():
     flagfile = Path(__file__).resolve().parents[2] / erratum.FLAGFILE
     (line,) = (x for x in flagfile.read_text().splitlines() if x.startswith("--ood="))
-    assert set(errata.ATTACKS) <= set(line[6:].split(","))
+    assert set(erratum.ATTACKS) <= set(line[6:].split(","))

@@ -316,10 +316,7 @@ def test_runs_that_differ_in_their_seed_repeat_one_another():
     assert scores.members == tuple(f"{seed}/{member}" for seed in (0, 1) for member in range(5))
     other_beta = evaluation(seed=1, beta=0.1)
     assert len(configurations.group([*runs, other_beta])) == 2
-    assert (
-        configurations.differences(configurations.group([other_beta])[0], configuration)
-        == "beta 0.1 (not 1.0)"
-    )
+    assert configurations.differences(other_beta, runs[0]) == "beta 0.1 (not 1.0)"
 
 
 def test_members_of_several_evaluations_are_joined():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfp_genens.config import config_sha256
+from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
@@ -47,10 +48,6 @@ class Configuration:
     @property
     def model(self) -> str:
         return self.document["model"]
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.document["manifests"][0]["config"]
 
 
 def member_names(evaluation: Evaluation) -> tuple[str, ...]:
@@ -115,20 +112,40 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     return tuple(Configuration(tuple(together)) for together in groups.values())
 
 
-def differences(configuration: Configuration, base: Configuration) -> str:
-    """Settings in which one configuration differs, e.g. "beta 1.0 (not 0.1)".
+def differences(evaluation: Evaluation, base: Evaluation) -> str:
+    """Settings of training in which one differs from another, e.g. "beta 1.0 (not 0.1)".
 
     The seed is none, nor is the training set: tables show configurations of one set, or of splits.
-
     Of another model, those that both models have: the others follow from the model.
     """
-    theirs, ours = base.config, configuration.config
-    is_same_model = configuration.model == base.model
-    names = dict.fromkeys((*ours, *theirs)) if is_same_model else [n for n in ours if n in theirs]
-    found = [] if is_same_model else [f"{configuration.model} (not {base.model})"]
+    (ours, model), (theirs, base_model) = (
+        (e.document["manifests"][0]["config"], e.document["model"]) for e in (evaluation, base)
+    )
+    names = (
+        dict.fromkeys((*ours, *theirs)) if model == base_model else [n for n in ours if n in theirs]
+    )
+    found = [] if model == base_model else [f"{model} (not {base_model})"]
     found += [
         f"{name} {ours.get(name)} (not {theirs.get(name)})"
         for name in names
         if name not in ("model", "seed", "dataset") and ours.get(name) != theirs.get(name)
     ]
     return ", ".join(found)
+
+
+def require_scores(evaluation: Evaluation, scores: Iterable[str], only_one: bool = False) -> None:
+    """Raises UserError unless the evaluation has OoD sets and these scores, or one of them."""
+    if not evaluation.ood:
+        raise UserError(
+            ARGUMENT, "evaluations of OoD sets", f"{evaluation.directory}, which has none"
+        )
+    found = evaluation.in_distribution.scores
+    known, wanted = [*found.member_scores, *found.ensemble_scores], list(scores)
+    missing = [score for score in wanted if score not in known]
+    if len(missing) == len(wanted) if only_one else missing:
+        expected = f"one of {listed(wanted)}" if only_one else listed(missing)
+        raise UserError(
+            ARGUMENT,
+            f"evaluations that have {expected}",
+            f"{evaluation.directory}, which has {listed(known)}",
+        )

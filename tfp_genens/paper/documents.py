@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from tfp_genens import __version__
 from tfp_genens.evaluation import accuracy, tables
-from tfp_genens.paper import configurations, labels, numbers, verdicts
+from tfp_genens.paper import configurations, numbers, shared, verdicts
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.provenance import short_commit, training_commits
 
@@ -112,7 +112,7 @@ def environment() -> jinja2.Environment:
         "differences": configurations.differences,
         "departures": numbers.departures,
         "attacked_sets": configurations.attacked_sets,
-        "train_label": labels.train_label,
+        "train_label": shared.train_label,
     }
     found.globals["verdicts"] = verdicts
     return found
@@ -126,6 +126,11 @@ def to_markdown(*documents: Document) -> str:
         for document in documents
     ]
     return unwrapped("\n\n".join(texts))
+
+
+def caption(template: str, **context: Any) -> str:
+    """What stands below a figure, as Markdown."""
+    return to_markdown(Document(template, context)).strip()
 
 
 _STARTS = re.compile(r"#|\||- |!\[|\d+\. ")  # of a line that does not go on from the one before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ import pandas as pd
 from tfp_genens import seeds
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
+from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations
-from tfp_genens.paper.configurations import Configuration
-from tfp_genens.paper.requirements import require_scores
+from tfp_genens.paper.configurations import Configuration, require_scores
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet
 from tfp_genens.scoring.columns import EXAMPLE_ID, member_column
 from tfp_genens.scoring.scores import EnsembleScore, available_scores
@@ -50,6 +50,10 @@ class MemberScores:
         """What can be made of the members' outputs."""
         specs = self.configuration.first.in_distribution.scores.member_scores
         return combined_scores({name: specs[name] for name in self.in_outputs})
+
+    def labels(self, names: Iterable[str]) -> dict[str, str]:
+        """What sets are called."""
+        return {name: results.dataset_label(self.configuration.document, name) for name in names}
 
     def curve(self) -> pd.DataFrame:
         """See `curve`."""

@@ -89,3 +89,13 @@ def departures(document: Mapping[str, Any]) -> list[str]:
 def ood_sets(train_dataset: str) -> list[str]:
     """The OoD sets of the paper's rows, in its order."""
     return list(dict.fromkeys(ood for train, ood, _ in results() if train == train_dataset))
+
+
+def column(score: str, model: str, train_dataset: str) -> tuple[int, str | None]:
+    """Place and name of a score among the paper's columns for a training set; after all, and None,
+    where it has none.
+    """
+    filed = name_of(train_dataset)
+    order = list(dict.fromkeys(name for train, _, name in results() if train == filed))
+    found = next((name for name in columns(score, model) if name in order), None)
+    return (len(order) if found is None else order.index(found)), found

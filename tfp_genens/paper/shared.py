@@ -1,15 +1,16 @@
-"""What tables share: cells of OoD sets, scores of all sets as arrays, and frames made tables."""
+"""What tables and figures share: labels, cells of OoD sets, scores as arrays, frames as tables."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tfp_genens.evaluation import bootstrap, metrics, results
 from tfp_genens.evaluation.rows import member_values
 from tfp_genens.paper import configurations
 from tfp_genens.paper import numbers as paper
@@ -35,10 +36,14 @@ def values(evaluation: Evaluation, output: str) -> dict[str, np.ndarray]:
     return {s.name: member_values(s.scores, output) for s in sets}
 
 
-def identity(evaluation: Evaluation, *keys: str) -> dict[str, Any]:
-    """What lines of a CSV file begin with: the directory, and these keys of results.json."""
-    directory = {"evaluation_dir": str(evaluation.directory)}
-    return directory | {key: evaluation.document[key] for key in keys}
+def identity(evaluation: Evaluation) -> dict[str, Any]:
+    """What lines of a CSV file begin with."""
+    return {
+        "evaluation_dir": str(evaluation.directory),
+        "train_dataset": evaluation.document["train_dataset"],
+        "model": evaluation.document["model"],
+        "members": configurations.member_names(evaluation),
+    }
 
 
 def wide(
@@ -81,14 +86,13 @@ def cells(
     lines = []
     for ood_dataset, score in itertools.product(sets, scores):
         for position, evaluation in enumerate(evaluations):
-            about = identity(evaluation, "train_dataset", "model")
+            about = identity(evaluation)
             row = evaluation.find_row(ood_dataset, score) or {}
             of_members = row.get("auroc_members")
             lines.append(
                 {
                     "evaluation": position,
                     **about,
-                    "members": configurations.member_names(evaluation),
                     "ood_dataset": ood_dataset,
                     "score": score,
                     **{key: row.get(key, math.nan) for key in _OF_ROWS},
@@ -118,3 +122,99 @@ def ends(found: pd.DataFrame, name: str) -> list[tuple[float, float]]:
 def shown(found: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Columns by the names that a table shows; those may repeat."""
     return found[list(columns)].set_axis(list(columns.values()), axis=1)
+
+
+def differing(of_runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is not alike in all runs: its name -> run -> value; what a run lacks is None."""
+    found = {}
+    for name in dict.fromkeys(itertools.chain(*of_runs.values())):
+        values = {run: of_run.get(name) for run, of_run in of_runs.items()}
+        if any(value != next(iter(values.values())) for value in values.values()):
+            found[name] = values
+    return found
+
+
+def beta(evaluation: Evaluation) -> float | None:
+    """The weight of the rate in training; None where the model has none."""
+    value = evaluation.document["manifests"][0]["config"].get("beta")
+    return None if value is None else float(value)
+
+
+def run_label(evaluation: Evaluation) -> str:
+    """E.g. "MNIST, beta 0.1"."""
+    document = evaluation.document
+    label = results.dataset_label(document, document["train_dataset"])
+    value = beta(evaluation)
+    return label if value is None else f"{label}, beta {value:g}"
+
+
+def train_label(document: Mapping[str, Any]) -> str:
+    """E.g. "MNIST"."""
+    return results.dataset_label(document, document["train_dataset"])
+
+
+def dataset_label(documents: Sequence[Mapping[str, Any]], name: str) -> str:
+    """What any of the evaluations calls a set: not every one knows of every set."""
+    return _first_label(results.dataset_label, documents, name)
+
+
+def score_label(documents: Sequence[Mapping[str, Any]], score: str) -> str:
+    """What any of the evaluations calls a score."""
+    return _first_label(results.score_label, documents, score)
+
+
+def _first_label(
+    label: Callable[[Mapping[str, Any], str], str],
+    documents: Sequence[Mapping[str, Any]],
+    name: str,
+) -> str:
+    found = (label(document, name) for document in documents)
+    return next((text for text in found if text != name), name)
+
+
+def member_name(evaluation: Evaluation, position: int) -> str:
+    """E.g. "member 0", by the member's own number."""
+    return f"member {evaluation.in_distribution.scores.members[position]}"
+
+
+def judge(
+    in_values: np.ndarray,
+    ood_values: np.ndarray,
+    direction: str,
+    *,
+    ood_dataset: str,
+    settings: Mapping[str, Any],
+) -> dict[str, float]:
+    """AUROC of one score; of several members' scores, the mean of their AUROCs.
+
+    Args:
+      in_values: of in-distribution inputs, float64 [num_in] or [num_members, num_in].
+      ood_values: of OoD inputs by the same members, likewise.
+      direction: of the score.
+      ood_dataset: names the OoD set; with the seed it picks the bootstrap's resamples, so that they
+        are those of the evaluation's own rows.
+      settings: of the evaluation: "num_bootstrap" and "seed".
+
+    Returns:
+      "auroc", and the ends of its 95 % interval over inputs, "auroc_low" and "auroc_high", percent;
+      "num_in", "num_out", and "num_nan", how many of the values are NaN.
+    """
+    in_values, ood_values = np.atleast_2d(in_values), np.atleast_2d(ood_values)
+    intervals = bootstrap.bootstrap_intervals(
+        in_values,
+        ood_values,
+        direction,
+        num_resamples=settings["num_bootstrap"],
+        seed=settings["seed"],
+        path=(ood_dataset,),
+    )
+    low, high = intervals["auroc"]
+    aurocs = [metrics.auroc(*v, direction) for v in zip(in_values, ood_values, strict=True)]
+    return {
+        "auroc": 100.0 * float(np.mean(aurocs)),
+        "auroc_low": 100.0 * low,
+        "auroc_high": 100.0 * high,
+        "num_in": in_values.shape[1],
+        "num_out": ood_values.shape[1],
+        "num_nan": int(np.isnan(in_values).sum() + np.isnan(ood_values).sum()),
+    }

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from tfp_genens.paper.documents import Document, to_markdown
+from tfp_genens.paper import documents
+from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.figures.scores import MEMBER, auroc, ends, histograms
-from tfp_genens.paper.labels import member_name, run_label
-from tfp_genens.paper.requirements import require_scores
+from tfp_genens.paper.shared import member_name, run_label
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import OOD_STYLES, Page
@@ -57,15 +57,17 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         ax.set_title(f"{run_label(evaluation)}: {evaluation.score_label(score)}{of}")
         if score == SCORES[0]:
             ax.set_ylabel("share of inputs per bin")
-    found = [
-        (
-            run_label(e),
-            [(s.label, *(auroc(e, s, score) for score in SCORES)) for s in shown_sets(e)],
-        )
-        for e in evaluations
-    ]
-    context = {"member": MEMBER, "share": SHARE, "widen": WIDEN, "evaluations": found}
-    return Page("figure_1", title, to_markdown(Document("figure_1", context)).strip(), drawing)
+    caption = documents.caption(
+        "figure_1",
+        member=MEMBER,
+        share=SHARE,
+        widen=WIDEN,
+        evaluations=evaluations,
+        run_label=run_label,
+        shown_sets=shown_sets,
+        auroc=auroc,
+    )
+    return Page("figure_1", title, caption, drawing)
 
 
 def shown_sets(evaluation: Evaluation) -> tuple[EvaluatedSet, ...]:

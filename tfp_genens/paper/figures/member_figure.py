@@ -12,11 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tfp_genens.evaluation import results
-from tfp_genens.paper import configurations
-from tfp_genens.paper.documents import Document, to_markdown
-from tfp_genens.paper.labels import run_label
+from tfp_genens.paper import configurations, documents
+from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
-from tfp_genens.paper.requirements import require_scores
+from tfp_genens.paper.shared import run_label
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import WIDTH, Page
@@ -65,18 +64,13 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         _block(block, scores, lines)
     layout.outer_labels(drawing, "members in the ensemble", "AUROC, percent")
     layout.legend(drawing, _handles(joined))
-    found = [
-        (
-            _heading(scores),
-            [
-                results.dataset_label(scores.configuration.first.document, n)
-                for n in scores.left_out
-            ],
-        )
-        for scores in joined
-    ]
-    context = {"max_subsets": MAX_SUBSETS, "min_span": MIN_SPAN, "evaluations": found}
-    caption = to_markdown(Document("figure_members", context)).strip()
+    caption = documents.caption(
+        "figure_members",
+        max_subsets=MAX_SUBSETS,
+        min_span=MIN_SPAN,
+        joined=joined,
+        heading=_heading,
+    )
     return Page("members", title, caption, drawing)
 
 
@@ -87,9 +81,10 @@ def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
     smallest = points["score"].map(SMALLEST).fillna(1)
     points = points[points["score"].isin(STYLES) & (points["size"] >= smallest)]
     by_set = points.groupby("ood_dataset", sort=False)
+    labels = scores.labels(scores.ood_outputs)
     for ax, (name, of_set) in zip(axes, by_set, strict=False):
         _panel(ax, of_set)
-        ax.set_title(results.dataset_label(scores.configuration.first.document, str(name)))
+        ax.set_title(labels[str(name)])
     for ax in axes[by_set.ngroups :]:
         ax.set_visible(False)
 

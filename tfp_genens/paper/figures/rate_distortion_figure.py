@@ -10,12 +10,12 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from tfp_genens.errors import UserError
-from tfp_genens.paper.documents import Document, to_markdown
+from tfp_genens.paper import documents
+from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.figures import scores
 from tfp_genens.paper.figures.scores import MEMBER, axis_label
-from tfp_genens.paper.labels import member_name, run_label
 from tfp_genens.paper.numbers import counterpart
-from tfp_genens.paper.requirements import require_scores
+from tfp_genens.paper.shared import member_name, run_label
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.image_figures import to_rgb
@@ -43,20 +43,15 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     blocks = drawing.subfigures(len(evaluations), 1, squeeze=False, hspace=0.04)[:, 0]
     for block, evaluation in zip(blocks, evaluations, strict=True):
         _block(block, evaluation, _ranges(evaluation, evaluations))
-    found = [
-        {
-            "heading": _heading(e),
-            "sets": [
-                {"label": s.label, **{score: _mean(s, score) for score in SCORES}}
-                for s in (e.in_distribution, shown_set(e))
-            ],
-            "aurocs": [
-                (e.score_label(score), scores.auroc(e, shown_set(e), score)) for score in SCORES
-            ],
-        }
-        for e in evaluations
-    ]
-    caption = to_markdown(Document("figure_3", {"evaluations": found})).strip()
+    caption = documents.caption(
+        "figure_3",
+        evaluations=evaluations,
+        scores=SCORES,
+        heading=_heading,
+        shown_set=shown_set,
+        mean=_mean,
+        auroc=scores.auroc,
+    )
     return Page("figure_3", title, caption, drawing)
 
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withTickedStroke
 from scipy import stats
 
-from tfp_genens.paper.documents import Document, to_markdown
+from tfp_genens.paper import documents
 from tfp_genens.paper.toy.regions import BOX, CENTRE, box_ticks
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, Page
@@ -56,9 +56,7 @@ def figure(toy: Toy) -> Page:
         ),
     ]
     drawing.legend(handles=handles, loc="outside lower left", ncols=len(handles))
-    return Page(
-        "figure_2", TITLE, to_markdown(Document("figure_2", _context(toy))).strip(), drawing
-    )
+    return Page("figure_2", TITLE, documents.caption("figure_2", **_context(toy)), drawing)
 
 
 def trained(seed: int) -> tuple[Page, pd.DataFrame]:

@@ -15,14 +15,12 @@ from scipy import stats
 
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results, rows, tables
+from tfp_genens.evaluation import rows, tables
 from tfp_genens.paper import configurations
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.configurations import Configuration
 from tfp_genens.paper.documents import Document, sentence
-from tfp_genens.paper.labels import member_name
 from tfp_genens.paper.repetition import LEVEL
-from tfp_genens.paper.shared import identity, wide
+from tfp_genens.paper.shared import identity, member_name, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation, training_metrics
 
 OUTPUT = "bits_per_dim"
@@ -55,25 +53,20 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         parts.append(part)
         records += found
         by_dataset.setdefault(evaluation.document["train_dataset"], []).append(part["ours"])
-    others = {name: paper.published_bits_per_dim(name) for name in by_dataset}
-    document = {name: part["evaluation"].document for part in parts for name in [part["dataset"]]}
-    published = [
-        (results.dataset_label(document[name], name), _beside_published(by_dataset[name], theirs))
-        for name, theirs in others.items()
-        if theirs
-    ]
-    records += [
-        {"record": "published", "train_dataset": name, **row}
-        for name, theirs in others.items()
-        for row in theirs
-    ]
+    documents = {e.document["train_dataset"]: e.document for e in evaluations}
+    published = []
+    for name, ours in by_dataset.items():
+        theirs = paper.published_bits_per_dim(name)
+        records += [{"record": "published", "train_dataset": name, **row} for row in theirs]
+        if theirs:
+            published.append((documents[name], _beside_published(ours, theirs)))
     context = {"not_finite": NOT_FINITE, "parts": parts, "published": published}
     return Document("bits_per_dim", context, records)
 
 
 def _headed(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
     """With what each is called: its differences from the first of its training set, if any."""
-    bases: dict[str, Configuration] = {}
+    bases: dict[str, Evaluation] = {}
     found = []
     for evaluation in evaluations:
         scores = evaluation.in_distribution.scores
@@ -83,9 +76,8 @@ def _headed(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
                 f"evaluations of density models, with {OUTPUT}",
                 f"{evaluation.directory}, which has {listed(scores.member_scores)}",
             )
-        configuration = Configuration((evaluation,))
-        base = bases.setdefault(configuration.train_dataset, configuration)
-        differences = configurations.differences(configuration, base)
+        base = bases.setdefault(evaluation.document["train_dataset"], evaluation)
+        differences = configurations.differences(evaluation, base)
         heading = tables.heading(evaluation.document)
         found.append((evaluation, f"{heading}: {differences}" if differences else heading))
     return found
@@ -109,7 +101,6 @@ def _part(evaluation: Evaluation, heading: str) -> tuple[dict[str, Any], list[di
     held_out = sorted(set(members["num_held_out"].dropna()))
     part = {
         "evaluation": evaluation,
-        "dataset": document["train_dataset"],
         "heading": heading,
         "described": sentence("; ".join((described, *known))),
         "num_held_out": ", ".join(f"{number:,}" for number in held_out) or "-",
@@ -129,7 +120,8 @@ def _part(evaluation: Evaluation, heading: str) -> tuple[dict[str, Any], list[di
             "source": f"ours, {described}: mean over members and {num_in:,} test inputs",
         },
     }
-    about = identity(evaluation, "train_dataset", "model")
+    about = identity(evaluation)
+    del about["members"]
     return part, _records(about, mean | {"num_in": num_in}, members, validation, probes)
 
 

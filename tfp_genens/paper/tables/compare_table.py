@@ -17,9 +17,9 @@ from scipy import stats
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import rows
-from tfp_genens.paper import configurations, labels, repetition, shared
+from tfp_genens.paper import configurations, repetition, shared
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.configurations import Configuration, describe_members
+from tfp_genens.paper.configurations import INPUT_SETTINGS, describe_members
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.repetition import Interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
@@ -28,9 +28,8 @@ BASE = "base"
 ABOVE, BELOW, WITHIN = "above", "below", "within"
 MARKS = {ABOVE: " ↑", BELOW: " ↓"}
 INTERVAL = "interval over base's members"
-IDENTITY = ["evaluation_dir", "train_dataset", "model", "members"]
 AUROC_RECORDS = [
-    *("record", "column", *IDENTITY),
+    *("record", "column", "evaluation_dir", "train_dataset", "model", "members"),
     *("ood_dataset", "score", "auroc", "auroc_low", "auroc_high", "auroc_members"),
     *("change_from_base", "base_members_low", "base_members_high", "base_members_num"),
     *("flag", "paper_auroc", "difference", *shared.COUNTS),
@@ -57,10 +56,15 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         "flags": collections.Counter(cells["flag"].dropna()),
         "min_members": repetition.MIN_REPETITIONS,
         "facts": _facts(columns, nats),
-        "differing": _differing(columns),
+        "differing": shared.differing(
+            {
+                name: {key: e.document["settings"].get(key) for key in INPUT_SETTINGS}
+                for name, e in columns.items()
+            }
+        ),
         "scores": [
             {
-                "label": labels.score_label(documents, str(score)),
+                "label": shared.score_label(documents, str(score)),
                 "is_single": of_score["auroc_members"].notna().any(),
                 "table": _score_table(columns, of_score),
             }
@@ -70,8 +74,9 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     records: list[Any] = []
     for name, evaluation in columns.items():
         manifests = evaluation.document["manifests"]
-        training = {key: [m[key] for m in manifests] for key in ("steps", "wall_clock_secs")}
-        records.append({"record": "training", **_identity(name, evaluation), **training})
+        training = {"record": "training", "column": name, **shared.identity(evaluation)}
+        training |= {key: [m[key] for m in manifests] for key in ("steps", "wall_clock_secs")}
+        records.append(training)
         records += [record for record in nats if record["column"] == name]
     aurocs = cells[cells["auroc"].notna()].assign(record="auroc")[AUROC_RECORDS]
     return Document("compare", context, records + aurocs.to_dict("records"))
@@ -86,9 +91,11 @@ def _named_columns(evaluations: Sequence[Evaluation]) -> Columns:
             f"{len(evaluations)} of {', '.join(trained)}",
         )
     configurations.group(evaluations)  # refuses what shares members: that would be no comparison
-    base, *others = (Configuration((evaluation,)) for evaluation in evaluations)
+    base, *others = evaluations
     names = [BASE]
-    names += [configurations.differences(c, base) or describe_members(c.first) for c in others]
+    names += [
+        configurations.differences(other, base) or describe_members(other) for other in others
+    ]
     counts = collections.Counter(names)
     return {
         name if counts[name] == 1 else f"{name}; {describe_members(evaluation)}": evaluation
@@ -158,7 +165,7 @@ def _score_table(columns: Columns, cells: pd.DataFrame) -> pd.DataFrame:
     """One line an OoD set, one column an evaluation."""
     documents = [evaluation.document for evaluation in columns.values()]
     cells = cells.assign(text=cells.apply(_cell_text, axis=1))
-    names = {name: labels.dataset_label(documents, name) for name in cells["ood_dataset"]}
+    names = {name: shared.dataset_label(documents, name) for name in cells["ood_dataset"]}
     shown = shared.wide(cells, "ood_dataset", "column", "OoD set", names)
     base = cells[cells["evaluation"] == 0].set_index("ood_dataset").rename(index=names)
     if base["base_members_low"].notna().any():
@@ -197,7 +204,8 @@ def _nats(columns: Columns) -> list[dict[str, Any]]:
             found.append(
                 {
                     "record": "in_distribution",
-                    **_identity(name, evaluation),
+                    "column": name,
+                    **shared.identity(evaluation),
                     "score": output,
                     "unit": spec.unit,
                     "mean": float(by_input.mean()),
@@ -223,7 +231,7 @@ def _facts(columns: Columns, nats: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "In-distribution inputs": document["num_in"],
         }
     for record in nats:
-        heading = f"{labels.score_label(documents, record['score'])}, {record['unit']}"
+        heading = f"{shared.score_label(documents, record['score'])}, {record['unit']}"
         error = f" ± {record['standard_error']:.2f}"
         facts[record["column"]][heading] = _with_range(
             record["mean"], record["member_means"], "{:.2f}", error
@@ -231,23 +239,3 @@ def _facts(columns: Columns, nats: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     lines = pd.DataFrame(facts, dtype=object)
     lines.insert(0, "", lines.index)
     return lines
-
-
-def _differing(columns: Columns) -> list[tuple[str, list[tuple[Any, str]]]]:
-    """Settings of evaluate in which the columns' inputs differ: each value, and whose it is."""
-    found = []
-    for setting in configurations.INPUT_SETTINGS:
-        values = [e.document["settings"].get(setting) for e in columns.values()]
-        if any(value != values[0] for value in values):
-            found.append((setting, list(zip(values, columns, strict=True))))
-    return found
-
-
-def _identity(name: str, evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "column": name,
-        "evaluation_dir": str(evaluation.directory),
-        "train_dataset": evaluation.document["train_dataset"],
-        "model": evaluation.document["model"],
-        "members": configurations.member_names(evaluation),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations, member_curve
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
+from tfp_genens.paper.shared import wide
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4
@@ -43,23 +44,15 @@ def _shown(joined: MemberScores, points: pd.DataFrame) -> dict[str, Any]:
     document, judged = joined.configuration.document, list(points["score"])
     score = next((name for name in SHOWN if name in judged), judged[0])
     points = points[points["score"] == score]
-
-    def labels(names: Iterable[str]) -> list[str]:
-        return [results.dataset_label(document, name) for name in names]
-
-    sets = labels(joined.ood_outputs)
+    sets = joined.labels(joined.ood_outputs)
     cells = points.assign(text=[_cell(point) for point in points.itertuples()])
-    by_size = cells.pivot(index="ood_dataset", columns="size", values="text")
-    by_size = by_size.loc[list(joined.ood_outputs)]
-    by_size.insert(0, "OoD set", sets)
     return {
         "joined": joined,
         "document": document,
         "score": results.score_label(document, score),
-        "table": by_size.rename(columns=str),
+        "table": wide(cells, "ood_dataset", "size", "OoD set", sets).rename(columns=str),
         "drawn": sorted(set(points["size"][~points["is_all"]])),
-        "left_out": labels(joined.left_out),
-        "disjoint": _disjoint(joined, score, sets),
+        "disjoint": _disjoint(joined, score),
     }
 
 
@@ -69,7 +62,7 @@ def _cell(point: Any) -> str:
     return f"{point.mean:.1f} [{point.lowest:.1f}, {point.highest:.1f}]"
 
 
-def _disjoint(joined: MemberScores, score: str, sets: list[str]) -> dict[str, Any] | None:
+def _disjoint(joined: MemberScores, score: str) -> pd.DataFrame | None:
     """AUROC of disjoint ensembles of the paper's size, taken in the order of the members."""
     num = len(joined.members) // ENSEMBLE_SIZE
     if num < 2:
@@ -82,5 +75,5 @@ def _disjoint(joined: MemberScores, score: str, sets: list[str]) -> dict[str, An
         index=[", ".join(joined.members[position] for position in subset) for subset in subsets],
     ).T
     aurocs["largest difference"] = np.ptp(aurocs.to_numpy(), axis=1)
-    aurocs.insert(0, "OoD set", sets)
-    return {"table": aurocs}
+    aurocs.insert(0, "OoD set", aurocs.index.map(joined.labels(aurocs.index)))
+    return aurocs

@@ -17,7 +17,7 @@ import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, rows, tables
-from tfp_genens.paper import configurations, labels, member_curve, repetition, shared, verdicts
+from tfp_genens.paper import configurations, member_curve, repetition, shared, verdicts
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration, describe_members
 from tfp_genens.paper.documents import Document
@@ -62,7 +62,7 @@ class Panel:
         heading = tables.heading(self.configuration.document)
         if self.is_base:
             return heading
-        return f"{heading}; {configurations.differences(self.configuration, self.base)}"
+        return f"{heading}; {configurations.differences(self.configuration.first, self.base.first)}"
 
     def of_score(self, score: str, position: int = 0) -> pd.DataFrame:
         """The cells of one evaluation, by OoD set."""
@@ -82,13 +82,13 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     for panel in panels:
         by_dataset.setdefault(panel.configuration.train_dataset, []).append(panel)
     beyond = [
-        f"{panel.configuration.model} on {labels.train_label(panel.configuration.document)}"
+        f"{panel.configuration.model} on {shared.train_label(panel.configuration.document)}"
         for panel in panels
         if not panel.is_in_paper
     ]
     trained = [
         {
-            "label": labels.train_label(of_dataset[0].configuration.document),
+            "label": shared.train_label(of_dataset[0].configuration.document),
             "together": _together([panel for panel in of_dataset if panel.is_base]),
             "further": [_together([panel]) for panel in of_dataset if not panel.is_base],
         }
@@ -195,11 +195,11 @@ def interval_over_ensembles(
 
 def _together(panels: Sequence[Panel]) -> dict[str, Any]:
     """Panels of one training set: an overview, and a table a score, in the paper's order."""
-    order = list(dict.fromkeys(column for _, _, column in paper.results()))
+    document = panels[0].configuration.document
 
     def place(column: tuple[Panel, str]) -> int:
-        theirs = paper.columns(column[1], column[0].configuration.model)
-        return order.index(theirs[0]) if theirs else len(order)
+        panel, score = column
+        return paper.column(score, panel.configuration.model, document["train_dataset"])[0]
 
     columns = sorted(((p, score) for p in panels for score in p.cells["score"].unique()), key=place)
     of_attacks = collections.Counter(
@@ -209,7 +209,6 @@ def _together(panels: Sequence[Panel]) -> dict[str, Any]:
     )
     cells = pd.concat([panel.cells for panel in panels])
     is_adversarial = cells["ood_dataset"] == paper.ADVERSARIAL
-    document = panels[0].configuration.document
     return {
         "panels": panels,
         "overview": _overview(columns),
@@ -230,7 +229,7 @@ def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
     theirs = [n for n in paper.ood_sets(documents[0]["train_dataset"]) if n in ours]
     sets = list(dict.fromkeys([*theirs, *ours]))
     names = [_column_name(panel, score) for panel, score in columns]
-    parts = [pd.Series({ood: labels.dataset_label(documents, ood) for ood in sets}, name="OoD set")]
+    parts = [pd.Series({ood: shared.dataset_label(documents, ood) for ood in sets}, name="OoD set")]
     for (panel, score), name in zip(columns, names, strict=True):
         cells = panel.of_score(score).reindex(sets)
         is_alone = names.count(name) == 1

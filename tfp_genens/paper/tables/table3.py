@@ -162,7 +162,8 @@ def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
     """Configurations that are the same but for split and seed, in the order given."""
     together: dict[tuple[str, ...], list[Configuration]] = {}
     for configuration in configurations.group(evaluations):
-        config = {k: v for k, v in configuration.config.items() if k not in ("seed", "dataset")}
+        config = dict(configuration.document["manifests"][0]["config"])
+        config = {k: v for k, v in config.items() if k not in ("seed", "dataset")}
         trained_on = _without_split(configuration.train_dataset)
         key = (configuration.model, trained_on, config_sha256(config))
         together.setdefault(key, []).append(configuration)
@@ -174,35 +175,26 @@ def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
     return repeated
 
 
-def _in_paper() -> list[str]:
-    """The paper's columns, in its order."""
-    return [column for _, ood, column in paper.results() if ood == FRAUD]
-
-
-def _column(score: str, model: str) -> str | None:
-    """What the paper's Table 3 calls a score."""
-    return next((name for name in paper.columns(score, model) if name in _in_paper()), None)
-
-
 def _place(method: Method) -> int:
-    """The paper's methods come first, in its order."""
-    column = _column(method[1], method[0].first.model)
-    if column is None or method[0].base is not None:
-        return len(_in_paper())
-    return _in_paper().index(column)
+    """The paper's methods come first, in its order; further configurations last."""
+    repeated, score = method
+    if repeated.base is not None:
+        score = ""
+    return paper.column(score, repeated.first.model, repeated.first.train_dataset)[0]
 
 
 def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
     """The records of one method: each metric, and those of CLASS_MATTERS with either class."""
     document, evaluations = repeated.first.document, repeated.evaluations
+    model, trained_on = document["model"], document["train_dataset"]
     rows = [[e.row(FRAUD, score) for e in split.evaluations] for split in repeated.splits]
     of_method = {
-        "method": _column(score, document["model"]) or results.score_label(document, score),
+        "method": paper.column(score, model, trained_on)[1] or results.score_label(document, score),
         "label": repeated.label,
-        "model": document["model"],
+        "model": model,
         "configuration": repeated.mark or None,
         "score": score,
-        "trained_on": TRAINED_ON[_without_split(document["train_dataset"])],
+        "trained_on": TRAINED_ON[_without_split(trained_on)],
         "members": [evaluation.document["members"] for evaluation in evaluations],
         "train_datasets": [split.train_dataset for split in repeated.splits],
         "num_splits": len(repeated.splits),
@@ -217,7 +209,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
         values = [[100.0 * draw[positive][metric] for draw in of_split] for of_split in draws]
         splits = tuple(float(np.mean(of_split)) for of_split in values)
         ours, interval = float(np.mean(splits)), repetition.of_repeated_draws(values)
-        theirs = paper.value(document["train_dataset"], FRAUD, score, document["model"], metric)
+        theirs = paper.value(trained_on, FRAUD, score, model, metric)
         yield of_method | {
             "metric": metric,
             "positive": positive,

@@ -10,9 +10,9 @@ import pandas as pd
 
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import tables
-from tfp_genens.paper import configurations, judging, verdicts, waic_parts
+from tfp_genens.paper import configurations, shared, verdicts, waic_parts
+from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.requirements import require_scores
 from tfp_genens.paper.shared import identity, set_labels, values, wide
 from tfp_genens.paper.waic_parts import MEAN, UNDECIDED, VARIANCE
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
@@ -46,17 +46,12 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         parts.append(
             {
                 "evaluation": evaluation,
-                "heading": tables.heading(evaluation.document),
-                "members": configurations.describe_members(evaluation),
-                "attacks": configurations.attacked_sets(evaluation),
                 **_findings(evaluation, frames),
                 **_texts(evaluation, frames),
             }
         )
-        about = identity(evaluation, "train_dataset", "model")
-        about["members"] = configurations.member_names(evaluation)
         records += [
-            {"record": name, **about, **line}
+            {"record": name, **identity(evaluation), **line}
             for name, frame in frames.items()
             for line in frame.to_dict("records")
         ]
@@ -142,7 +137,7 @@ def _aurocs(
             score: evaluation.row(ood.name, score) for score in STORED
         }
         for score, direction in waic_parts.DIRECTIONS.items():
-            judged[score] = judging.judge(
+            judged[score] = shared.judge(
                 scores[inside][score],
                 scores[ood.name][score],
                 direction,
