@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_genens.bijectors.one_pass import ImageBijector, same_at_every_pixel
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, same_at_every_pixel
 
 STDDEV_FLOOR = 1e-6
 """Added to a channel's standard deviation, as in the GLOW authors' code."""
@@ -17,9 +17,7 @@ class ChannelAffine(ImageBijector):
     As the last map before the base it makes a standard normal a learned top prior.
     """
 
-    def __init__(
-        self, num_channels: int, *, dtype: str | tf.DType = "float32", name: str = "channel_affine"
-    ):
+    def __init__(self, num_channels: int, *, dtype: DType = "float32", name: str | None = None):
         super().__init__(dtype=dtype, name=name, is_constant_jacobian=True)
         zeros = tf.zeros([num_channels], self.dtype)
         self.loc = tf.Variable(zeros, name="loc")
@@ -65,10 +63,8 @@ class InitializedFromData(tf.Module):
 class ActNorm(InitializedFromData, ChannelAffine):
     """Normalises each channel by the mean and standard deviation of a first batch, then learns."""
 
-    def __init__(
-        self, num_channels: int, *, dtype: str | tf.DType = "float32", name: str = "actnorm"
-    ):
-        super().__init__(num_channels=num_channels, dtype=dtype, name=name)
+    def __init__(self, num_channels: int, *, dtype: DType = "float32"):
+        super().__init__(num_channels=num_channels, dtype=dtype, name="actnorm")
 
     def initialize(self, images: tf.Tensor | np.ndarray) -> None:
         """Makes the latent of `images`, [batch, height, width, channels], zero mean, variance 1.

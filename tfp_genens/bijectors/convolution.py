@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 
-from tfp_genens.bijectors.one_pass import ImageBijector, same_at_every_pixel
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, same_at_every_pixel
 from tfp_genens.seeds import numpy_generator
 
 
@@ -19,15 +19,9 @@ class InvertibleMatrix(tf.Module):
     """
 
     def __init__(
-        self,
-        size: int,
-        *,
-        seed: int,
-        stack: tuple[int, ...] = (),
-        dtype: str | tf.DType = "float32",
-        name: str = "invertible_matrix",
+        self, size: int, *, seed: int, stack: tuple[int, ...] = (), dtype: DType = "float32"
     ):
-        super().__init__(name=name)
+        super().__init__(name="invertible_matrix")
         gaussian = numpy_generator(seed, "rotation").normal(size=(*stack, size, size))
         permutation, lower, upper = scipy.linalg.lu(np.linalg.qr(gaussian)[0])
         diagonal = np.diagonal(upper, axis1=-2, axis2=-1)
@@ -73,19 +67,11 @@ def convolve_1x1(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 class Invertible1x1Conv(ImageBijector):
     """latent = image W at every pixel; log-determinant height * width * sum(log_abs_diag).
 
-    Args:
-      seed: of the rotation it starts with.
+    The seed is of the rotation it starts with.
     """
 
-    def __init__(
-        self,
-        num_channels: int,
-        *,
-        seed: int,
-        dtype: str | tf.DType = "float32",
-        name: str = "invertible_1x1_conv",
-    ):
-        super().__init__(dtype=dtype, name=name, is_constant_jacobian=True)
+    def __init__(self, num_channels: int, *, seed: int, dtype: DType = "float32"):
+        super().__init__(dtype=dtype, name="invertible_1x1_conv", is_constant_jacobian=True)
         self.weight = InvertibleMatrix(num_channels, seed=seed, dtype=self.dtype)
 
     def _inverse_pass(self, y):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfp_genens.bijectors.one_pass import ImageBijector, sum_over_image
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, sum_over_image
 from tfp_genens.seeds import numpy_generator
 
 LOG_SCALE_FACTOR = 3.0
@@ -24,10 +24,9 @@ class ZeroConvolution(tf.Module):
         out_channels: int,
         *,
         stack: tuple[int, ...] = (),
-        dtype: str | tf.DType = "float32",
-        name: str = "zero_convolution",
+        dtype: DType = "float32",
     ):
-        super().__init__(name=name)
+        super().__init__(name="zero_convolution")
         self.kernel = _variable("kernel", (*stack, 3, 3, in_channels, out_channels), dtype)
         self.bias = _variable("bias", (*stack, out_channels), dtype)
         self.logs = _variable("logs", (*stack, out_channels), dtype)
@@ -64,11 +63,10 @@ class CouplingNetwork(tf.Module):
         *,
         seed: int,
         stack: tuple[int, ...] = (),
-        dtype: str | tf.DType = "float32",
-        convolution_dtype: str | tf.DType | None = None,
-        name: str = "coupling_network",
+        dtype: DType = "float32",
+        convolution_dtype: DType | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(name="coupling_network")
         self._convolution_dtype = tf.as_dtype(convolution_dtype or dtype)
 
         def he_normal(label, shape):
@@ -86,14 +84,9 @@ class CouplingNetwork(tf.Module):
     def weights(self) -> NetworkWeights:
         """What `apply_network` takes, with the stack's leading dimensions."""
         kernel_out, bias_out = self.last.scaled()
-        return NetworkWeights(
-            kernel_in=tf.cast(self.kernel_in, self._convolution_dtype),
-            bias_in=tf.cast(self.bias_in, self._convolution_dtype),
-            kernel_hidden=tf.cast(self.kernel_hidden, self._convolution_dtype),
-            bias_hidden=tf.cast(self.bias_hidden, self._convolution_dtype),
-            kernel_out=tf.cast(kernel_out, self._convolution_dtype),
-            bias_out=bias_out,
-        )
+        hidden = (self.kernel_in, self.bias_in, self.kernel_hidden, self.bias_hidden)
+        cast = (tf.cast(weights, self._convolution_dtype) for weights in (*hidden, kernel_out))
+        return NetworkWeights._make([*cast, bias_out])
 
 
 def apply_network(x: tf.Tensor, weights: NetworkWeights) -> tf.Tensor:
@@ -108,7 +101,7 @@ def _same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
 
 
-def _variable(name: str, shape: tuple[int, ...], dtype: str | tf.DType) -> tf.Variable:
+def _variable(name: str, shape: tuple[int, ...], dtype: DType) -> tf.Variable:
     return tf.Variable(tf.zeros(shape, dtype), name=name)
 
 
@@ -127,11 +120,10 @@ class Coupling(ImageBijector):
         width: int,
         *,
         seed: int,
-        convolution_dtype: str | tf.DType | None = None,
-        dtype: str | tf.DType = "float32",
-        name: str = "coupling",
+        convolution_dtype: DType | None = None,
+        dtype: DType = "float32",
     ):
-        super().__init__(dtype=dtype, name=name)
+        super().__init__(dtype=dtype, name="coupling")
         self.network = self.make_network(
             num_channels, width, seed=seed, convolution_dtype=convolution_dtype, dtype=self.dtype
         )

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_genens.bijectors.actnorm import ChannelAffine
-from tfp_genens.bijectors.one_pass import ImageBijector, OnePassBijector
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, OnePassBijector
 from tfp_genens.bijectors.split import Split
 from tfp_genens.bijectors.squeeze import squeeze, unsqueeze
 from tfp_genens.bijectors.steps import GlowSteps
@@ -56,9 +56,8 @@ class Glow(OnePassBijector):
         split_fractions: float | Sequence[float] = 0.5,
         learned_top: bool = True,
         seed: int,
-        convolution_dtype: str | tf.DType | None = None,
-        dtype: str | tf.DType = "float32",
-        name: str = "glow",
+        convolution_dtype: DType | None = None,
+        dtype: DType = "float32",
     ):
         height, width_of_image, channels = _checked_image_shape(image_shape, num_levels)
         fractions = _checked_fractions(split_fractions, num_levels - 1)
@@ -66,7 +65,7 @@ class Glow(OnePassBijector):
             forward_min_event_ndims=1,
             inverse_min_event_ndims=3,
             dtype=tf.as_dtype(dtype),
-            name=name,
+            name="glow",
         )
         self.image_shape = (height, width_of_image, channels)
         self.latent_size = height * width_of_image * channels
@@ -90,9 +89,7 @@ class Glow(OnePassBijector):
             num_out = channels
             if fraction is not None:
                 num_out = _num_factored(channels, fraction)
-                self.splits.append(
-                    Split(channels, num_out, dtype=self.dtype, name=f"split_{level}")
-                )
+                self.splits.append(Split(channels, num_out, dtype=dtype, name=f"split_{level}"))
             self._part_shapes.append((height, width_of_image, num_out))
             channels -= num_out
         self.top = ChannelAffine(num_out, dtype=self.dtype, name="top") if learned_top else None
@@ -160,11 +157,9 @@ class Glow(OnePassBijector):
         return tf.TensorShape([*x_shape[:-1], *self.image_shape])
 
     def _inverse_event_shape_tensor(self, y_shape):
-        del y_shape
         return tf.constant([self.latent_size], tf.int32)
 
     def _forward_event_shape_tensor(self, x_shape):
-        del x_shape
         return tf.constant(self.image_shape, tf.int32)
 
 
@@ -189,13 +184,12 @@ def _of_shape(x: tf.Tensor, event_shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def _checked_fractions(fractions: float | Sequence[float], num_splits: int) -> list[float]:
-    each = fractions if isinstance(fractions, Sequence) else [float(fractions)] * num_splits
-    values = list(each)
+    values = fractions if isinstance(fractions, Sequence) else [fractions] * num_splits
     if len(values) != num_splits:
         raise ValueError(
             f"`split_fractions` must be one number or {num_splits}; got {len(values)}."
         )
-    return values
+    return list(values)
 
 
 def _num_factored(channels: int, fraction: float) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import abc
+from typing import TypeAlias
 
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
+
+DType: TypeAlias = str | tf.DType
 
 
 class OnePassBijector(tfb.Bijector, abc.ABC):
@@ -70,20 +73,14 @@ class OnePassBijector(tfb.Bijector, abc.ABC):
 
     @classmethod
     def _parameter_properties(cls, dtype):
-        del dtype
         return {}  # no parameter has batch dimensions
 
 
 class ImageBijector(OnePassBijector):
     """Base of those that map images [height, width, channels] to images."""
 
-    def __init__(self, *, dtype: str | tf.DType = "float32", name: str, is_constant_jacobian=False):
-        super().__init__(
-            forward_min_event_ndims=3,
-            dtype=tf.as_dtype(dtype),
-            is_constant_jacobian=is_constant_jacobian,
-            name=name,
-        )
+    def __init__(self, *, dtype: DType = "float32", **kwargs):
+        super().__init__(forward_min_event_ndims=3, dtype=tf.as_dtype(dtype), **kwargs)
 
 
 def sum_over_image(x: tf.Tensor) -> tf.Tensor:
@@ -94,9 +91,7 @@ def sum_over_image(x: tf.Tensor) -> tf.Tensor:
 def same_at_every_pixel(log_det: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Log-determinants, float64 nats [batch], of a map with the same linear part at each pixel.
 
-    Args:
-      log_det: nats a pixel, [].
-      x: images [batch, height, width, channels].
+    log_det: nats a pixel, []; x: images [batch, height, width, channels].
     """
     batch, height, width, _ = tf.unstack(tf.shape(x))
     num_pixels = tf.cast(height * width, tf.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfp_genens.bijectors.coupling import ZeroConvolution
-from tfp_genens.bijectors.one_pass import ImageBijector, sum_over_image
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, sum_over_image
 
 LOG_SCALE_BOUND = 10.0
 """Largest absolute log-scale of a conditional prior, in nats; the authors' code has none.
@@ -23,12 +23,7 @@ class Split(ImageBijector):
     """
 
     def __init__(
-        self,
-        num_channels: int,
-        num_factored: int,
-        *,
-        dtype: str | tf.DType = "float32",
-        name: str = "split",
+        self, num_channels: int, num_factored: int, *, dtype: DType = "float32", name: str = "split"
     ):
         if not 0 < num_factored < num_channels:
             raise ValueError(

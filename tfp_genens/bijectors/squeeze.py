@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from tfp_genens.bijectors.one_pass import ImageBijector, same_at_every_pixel
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, same_at_every_pixel
 
 
 def squeeze(x: tf.Tensor) -> tf.Tensor:
@@ -20,8 +22,8 @@ def unsqueeze(x: tf.Tensor) -> tf.Tensor:
 class Squeeze(ImageBijector):
     """Image [2h, 2w, c] <-> latent [h, w, 4c]; volume preserving."""
 
-    def __init__(self, *, dtype: str | tf.DType = "float32", name: str = "squeeze"):
-        super().__init__(dtype=dtype, name=name, is_constant_jacobian=True)
+    def __init__(self, *, dtype: DType = "float32"):
+        super().__init__(dtype=dtype, name="squeeze", is_constant_jacobian=True)
 
     def _inverse_pass(self, y):
         return squeeze(y), same_at_every_pixel(tf.zeros([]), y)
@@ -30,12 +32,10 @@ class Squeeze(ImageBijector):
         return unsqueeze(x), same_at_every_pixel(tf.zeros([]), x)
 
     def _inverse_event_shape(self, y_shape):
-        *batch, height, width, channels = _dims(y_shape)
-        return tf.TensorShape([*batch, _over(height, 2), _over(width, 2), _times(channels, 4)])
+        return _rescaled(y_shape, lambda size: size // 2, lambda size: size * 4)
 
     def _forward_event_shape(self, x_shape):
-        *batch, height, width, channels = _dims(x_shape)
-        return tf.TensorShape([*batch, _times(height, 2), _times(width, 2), _over(channels, 4)])
+        return _rescaled(x_shape, lambda size: size * 2, lambda size: size // 4)
 
     def _inverse_event_shape_tensor(self, y_shape):
         return y_shape // [2, 2, 1] * [1, 1, 4]
@@ -44,13 +44,8 @@ class Squeeze(ImageBijector):
         return x_shape * [2, 2, 1] // [1, 1, 4]
 
 
-def _dims(shape: tf.TensorShape) -> list[int | None]:
-    return tf.TensorShape(shape).as_list()
-
-
-def _times(size: int | None, factor: int) -> int | None:
-    return None if size is None else size * factor
-
-
-def _over(size: int | None, divisor: int) -> int | None:
-    return None if size is None else size // divisor
+def _rescaled(shape, side: Callable[[int], int], depth: Callable[[int], int]) -> tf.TensorShape:
+    """Height, width and channels changed where they are known; the batch is kept."""
+    *batch, height, width, channels = tf.TensorShape(shape).as_list()
+    sizes = ((side, height), (side, width), (depth, channels))
+    return tf.TensorShape([*batch, *(size and change(size) for change, size in sizes)])

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfp_genens.bijectors.actnorm import InitializedFromData, channel_moments
 from tfp_genens.bijectors.convolution import InvertibleMatrix, convolve_1x1
 from tfp_genens.bijectors.coupling import COUPLINGS, NetworkWeights, couple
-from tfp_genens.bijectors.one_pass import ImageBijector, same_at_every_pixel
+from tfp_genens.bijectors.one_pass import DType, ImageBijector, same_at_every_pixel
 from tfp_genens.seeds import derive_int
 
 
@@ -38,8 +38,8 @@ class GlowSteps(InitializedFromData, ImageBijector):
         *,
         coupling: str = "affine",
         seed: int,
-        convolution_dtype: str | tf.DType | None = None,
-        dtype: str | tf.DType = "float32",
+        convolution_dtype: DType | None = None,
+        dtype: DType = "float32",
         name: str = "glow_steps",
     ):
         if num_steps < 1:
@@ -87,9 +87,8 @@ class GlowSteps(InitializedFromData, ImageBijector):
     def _inverse_pass(self, y):
         matrix = tf.exp(-self.log_scale)[..., tf.newaxis] * self.weight.matrix()
         bias = -tf.einsum("ki,kio->ko", self.loc, matrix)
-        x, log_det = self._run(
-            self._step_to_latent, y, StepWeights(matrix, bias, self.network.weights())
-        )
+        weights = StepWeights(matrix, bias, self.network.weights())
+        x, log_det = self._run(self._step_to_latent, y, weights)
         return x, log_det + self._linear_log_det(y)
 
     def _forward_pass(self, x):

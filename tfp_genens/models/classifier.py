@@ -15,17 +15,14 @@ from functools import partial
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
-from tf_keras import layers as tfkl
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
 from tfp_genens.models.configs import PERTURBATIONS, ClassifierConfig
-from tfp_genens.models.descent import DescentLearner, adam
-from tfp_genens.models.freezing import score_functions
-from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
+from tfp_genens.models.descent import DescentLearner
+from tfp_genens.models.freezing import frozen
+from tfp_genens.models.networks import check_image_spec, convolutional_encoder, linear
 from tfp_genens.seeds import derive_int
 
 NUM_TUNING = 1000
@@ -54,9 +51,7 @@ class ClassifierNetworks(tf.Module):
             seed=derive_int(seed, "features"),
             name="features",
         )
-        initializer = tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "head"))
-        head = tfkl.Dense(num_classes, kernel_initializer=initializer, dtype="float32")
-        self.head = Network([head], (config.code_depth,), "head")
+        self.head = linear(config.code_depth, num_classes, seed=seed, name="head")
 
     def logits(self, x: tf.Tensor, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
         """Images in [0, 1] -> float32 [batch, num_classes]; without a seed nothing is dropped."""
@@ -132,11 +127,8 @@ class FrozenClassifier(tf.Module):
     @tf.function
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Class probabilities, float32 [batch, num_classes]."""
-        return {
-            "probabilities": tf.nn.softmax(
-                self.networks.logits(pixels.observed(inputs, self._input_spec))
-            )
-        }
+        logits = self.networks.logits(pixels.observed(inputs, self._input_spec))
+        return {"probabilities": tf.nn.softmax(logits)}
 
     @tf.function
     def odin_settings(self) -> dict[str, tf.Tensor]:
@@ -189,7 +181,7 @@ class ClassifierLearner(DescentLearner):
         check_image_spec(data.input_spec)
         num_classes = supervised.num_classes(data)
         make_networks = partial(ClassifierNetworks, config, data.input_spec, num_classes)
-        super().__init__(config, make_networks, adam(config), seed, name="classifier_learner")
+        super().__init__(config, make_networks, seed, name="classifier_learner")
         self._input_spec = data.input_spec
         self._tuning_images = data.tuning[:NUM_TUNING]
 
@@ -221,15 +213,8 @@ class ClassifierLearner(DescentLearner):
                 file=sys.stderr,
             )
         module = FrozenClassifier(networks, self._input_spec, temperature, perturbation)
-        return Frozen(
-            module,
-            {
-                **score_functions(module, ("inputs",), OUTPUTS),
-                "classify": FrozenFunction(module.classify, ("inputs",)),
-                "odin_settings": FrozenFunction(module.odin_settings, ()),
-            },
-            decides=("odin_mean", "max_softmax_mean"),
-        )
+        also = (*OUTPUTS, "classify", "odin_settings")
+        return frozen(module, OUTPUTS, also, decides=("odin_mean", "max_softmax_mean"))
 
 
 build = ClassifierLearner

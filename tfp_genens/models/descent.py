@@ -36,7 +36,9 @@ class DescentLearner(Learner):
 
     Args:
       make_networks: (precision, seed of the initial weights) -> the networks.
+      seed: of the initial weights.
       optimizer: what updates them; a legacy one, whose update is one fused operation a variable.
+        Default: `adam`.
 
     Attributes:
       METRICS: names of what `losses` returns.
@@ -48,17 +50,17 @@ class DescentLearner(Learner):
         self,
         config: Any,
         make_networks: Callable[[str, int], Any],
-        optimizer: tf_keras.optimizers.legacy.Optimizer,
         seed: int,
         *,
         name: str,
+        optimizer: tf_keras.optimizers.legacy.Optimizer | None = None,
     ):
         super().__init__(name=name)
         self._config = config
         self._make_networks = make_networks
         self.networks = make_networks(config.precision, seed)
-        self.optimizer = optimizer
-        optimizer._create_all_weights(self.networks.trainable_variables)
+        self.optimizer = optimizer or adam(config)
+        self.optimizer._create_all_weights(self.networks.trainable_variables)
 
     @abc.abstractmethod
     def losses(self, examples: Examples, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
@@ -70,9 +72,7 @@ class DescentLearner(Learner):
     def phases(self):
         return [Phase("train", self._config.train_steps, self.METRICS, self._train_step)]
 
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
+    def _train_step(self, step, seed, batches: Batches) -> Mapping[str, tf.Tensor]:
         examples = batches(step)
         with tf.GradientTape() as tape:
             losses = self.losses(examples, seed)

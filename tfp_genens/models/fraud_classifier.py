@@ -12,13 +12,13 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers as tfkl
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import supervised
 from tfp_genens.models.configs import FraudClassifierConfig
 from tfp_genens.models.descent import DescentLearner
+from tfp_genens.models.freezing import frozen
 from tfp_genens.models.networks import initializer
 from tfp_genens.models.tables import Preprocessing, fit_standard
 
@@ -114,7 +114,9 @@ class FraudClassifierLearner(DescentLearner):
             raise UserError("--validation_fraction", "normal rows among those held out", "none")
         make_networks = partial(FraudNetworks, config, fit_standard(data.train), shape[0])
         optimizer = tf_keras.optimizers.legacy.RMSprop(config.learning_rate)
-        super().__init__(config, make_networks, optimizer, seed, name="fraud_classifier_learner")
+        super().__init__(
+            config, make_networks, seed, name="fraud_classifier_learner", optimizer=optimizer
+        )
         self._held_out_outliers = data.validation[held_out_labels > 0]
 
     def _loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -138,8 +140,7 @@ class FraudClassifierLearner(DescentLearner):
 
     def freeze(self):
         module = FrozenFraudClassifier(self.frozen_networks())
-        function = FrozenFunction(module.serving_default, ("inputs",), OUTPUTS)
-        return Frozen(module, {"serving_default": function}, decides=("fraud_mean",))
+        return frozen(module, OUTPUTS, decides=("fraud_mean",))
 
 
 build = FraudClassifierLearner

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from tfp_genens.artifact.frozen import FrozenFunction
+from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import OutputSpec
 
 ModuleT = TypeVar("ModuleT", bound=tf.Module)
@@ -26,14 +27,27 @@ def with_values_of(trained: tf.Module, copy: ModuleT) -> ModuleT:
     return copy
 
 
-def score_functions(
-    module: Any, arguments: tuple[str, ...], outputs: Mapping[str, OutputSpec]
-) -> dict[str, FrozenFunction]:
-    """All scores together, and each alone: methods of `module` named after the scores."""
-    return {
-        "serving_default": FrozenFunction(module.serving_default, arguments, outputs),
-        **{
-            name: FrozenFunction(getattr(module, name), arguments, {name: spec})
-            for name, spec in outputs.items()
-        },
-    }
+def frozen(
+    module: Any,
+    outputs: Mapping[str, OutputSpec],
+    also: Iterable[str] = (),
+    *,
+    decides: tuple[str, ...],
+) -> Frozen:
+    """`module` as it is exported: its tf.functions "serving_default", all scores, and `also`.
+
+    What is named after a score gives it alone; NAME_gradient gives the score NAME and its gradient;
+    any other gives no score. Arguments are those of the Python functions.
+    """
+
+    def row(name: str) -> FrozenFunction:
+        function = getattr(module, name)
+        arguments = tuple(inspect.signature(function.python_function).parameters)
+        if name == "serving_default":
+            return FrozenFunction(function, arguments, outputs)
+        if name in outputs:
+            return FrozenFunction(function, arguments, {name: outputs[name]})
+        score = name.removesuffix("_gradient")
+        return FrozenFunction(function, arguments, gradient_of=score if score != name else None)
+
+    return Frozen(module, {name: row(name) for name in ("serving_default", *also)}, decides)

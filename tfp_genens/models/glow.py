@@ -10,14 +10,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.bijectors.glow import Glow
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
-from tfp_genens.models.freezing import as_float32, with_values_of
+from tfp_genens.models.freezing import as_float32, frozen, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
@@ -187,24 +186,6 @@ class FrozenGlow(tf.Module):
         """Draws from the model (temperature 1), on the inputs' scale."""
         return {"inputs": self._raw(self.density.sample(num, seed))}
 
-    def frozen(self) -> Frozen:
-        """The functions to export."""
-        both = ("inputs", "seed")
-        log_prob = {"log_prob": OUTPUTS["log_prob"]}
-        return Frozen(
-            self,
-            {
-                "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
-                "log_prob": FrozenFunction(self.log_prob, both, log_prob),
-                "log_prob_gradient": FrozenFunction(
-                    self.log_prob_gradient, both, gradient_of="log_prob"
-                ),
-                "reconstruct": FrozenFunction(self.reconstruct, both),
-                "sample": FrozenFunction(self.sample, ("num", "seed")),
-            },
-            decides=("waic",),
-        )
-
 
 def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
     """Raises UserError unless the inputs are images that suit the configuration."""
@@ -235,9 +216,7 @@ def make_flow(config: GlowConfig, shape: tuple[int, ...], precision: str, seed: 
             seed=seed,
             convolution_dtype="bfloat16" if precision == "mixed_bfloat16" else None,
         )
-    except ValueError as e:
-        if "split_fractions" not in str(e):
-            raise
+    except ValueError as e:  # all else is checked before
         expected = "a share that parts the channels of every scale into whole numbers"
         raise UserError("--split_fraction", expected, str(config.split_fraction)) from e
 
@@ -294,9 +273,7 @@ class GlowLearner(Learner):
         is_flipped = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed) < 0.5
         return tf.where(is_flipped, tf.reverse(x, axis=[2]), x)
 
-    def _train_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
+    def _train_step(self, step, seed, batches: Batches) -> Mapping[str, tf.Tensor]:
         flip_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
         x = self.augmented(self._pixels(batches(step).inputs), flip_seed)
         variables = self.density.trainable_variables
@@ -325,7 +302,9 @@ class GlowLearner(Learner):
     def freeze(self):
         self.density.flow.check_initialized()
         flow = make_flow(self._config, self._input_spec.shape, "float32", seed=0)
-        return self._frozen(with_values_of(self.density.flow, flow)).frozen()
+        module = self._frozen(with_values_of(self.density.flow, flow))
+        also = ("log_prob", "log_prob_gradient", "reconstruct", "sample")
+        return frozen(module, OUTPUTS, also, decides=("waic",))
 
     def checks(self, member, data, seed) -> dict[str, Any]:
         """The likelihood sanity gate; see `likelihood_checks`."""

@@ -77,7 +77,6 @@ class Learner(tf.Module, abc.ABC):
 
     def summary_images(self, inputs: tf.Tensor, seed: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """Pictures for TensorBoard: name -> [num, height, width, channels] in [0, 1]."""
-        del inputs, seed
         return {}
 
     def is_normal(self, data: TrainingData) -> np.ndarray:
@@ -100,5 +99,4 @@ class Learner(tf.Module, abc.ABC):
           JSON values for the manifest's "checks". Under "warnings", sentences that training shows
           to the user.
         """
-        del member, data, seed
         return {}

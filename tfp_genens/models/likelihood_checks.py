@@ -94,28 +94,27 @@ def check_likelihood(
     """
     low, high = input_spec.value_range or (0.0, 1.0)
     images = images[:NUM_EXAMPLES].astype(np.float32)
-    in_batches = _in_batches(len(images))
     num_dims = math.prod(images.shape[1:])
 
     def bits(nats: np.ndarray) -> float | None:
         return _number(-np.mean(nats) / (num_dims * math.log(2.0)))
 
-    held_out = in_batches(log_prob, images)
+    held_out = _in_batches(log_prob, images)
     unit = (images.astype(np.float64) - low) / (high - low)
     probes = {}
     for name, probe in PROBES.items():
         generator = numpy_generator(seed, "probe", name)
         levels = np.rint(255.0 * probe.make(unit, generator)) / 255.0  # 8-bit values, as images are
-        nats = in_batches(log_prob, (low + (high - low) * levels).astype(np.float32))
+        nats = _in_batches(log_prob, (low + (high - low) * levels).astype(np.float32))
         probes[name] = {
             "bits_per_dim": bits(nats),
             "likelier_share": _number(np.mean(nats > held_out)),
             "advantage_nats": _number(np.median(nats - held_out)),
         }
-    error = np.max(np.abs(in_batches(reconstruct, images) - images))
+    error = np.max(np.abs(_in_batches(reconstruct, images) - images))
     found = {
         "num_examples": len(images),
-        "untrained_bits_per_dim": bits(in_batches(untrained_log_prob, images)),
+        "untrained_bits_per_dim": bits(_in_batches(untrained_log_prob, images)),
         "bits_per_dim": bits(held_out),
         "inversion_error": _number(error / (high - low)),
         "probes": probes,
@@ -144,8 +143,9 @@ def warnings_of(found: dict[str, Any]) -> list[str]:
             f"held-out images come back from their latents changed by up to {error:.3g} of 255: "
             "samples and densities do not belong together"
         )
-    noisy = {n: s for n, s in shares.items() if not PROBES[n].is_simpler and not s <= MAX_SHARE}
-    simple = {n: s for n, s in shares.items() if PROBES[n].is_simpler and not s <= MAX_SHARE}
+    likely = {name: share for name, share in shares.items() if not share <= MAX_SHARE}
+    noisy = {name: share for name, share in likely.items() if not PROBES[name].is_simpler}
+    simple = {name: share for name, share in likely.items() if PROBES[name].is_simpler}
     if noisy:
         warnings.append(f"noise is likelier than held-out images ({_percent(noisy)} of them)")
     if simple:
@@ -160,12 +160,9 @@ def _percent(shares: dict[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {100 * s:.0f} %" for name, s in shares.items())
 
 
-def _in_batches(num: int) -> Callable[[Score, np.ndarray], np.ndarray]:
-    def run(function: Score, values: np.ndarray) -> np.ndarray:
-        parts = [function(values[i : i + BATCH_SIZE]) for i in range(0, num, BATCH_SIZE)]
-        return np.concatenate(parts).astype(np.float64)
-
-    return run
+def _in_batches(function: Score, values: np.ndarray) -> np.ndarray:
+    parts = [function(values[i : i + BATCH_SIZE]) for i in range(0, len(values), BATCH_SIZE)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _number(x: float | np.floating) -> float | None:

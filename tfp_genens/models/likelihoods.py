@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +40,6 @@ class Bernoulli(Likelihood):
 
     def __init__(self, num_columns: int, scale: str):
         super().__init__(name="bernoulli")
-        del scale
         self.num_outputs = num_columns
 
     def log_prob(self, x, outputs):
@@ -51,12 +51,10 @@ class Bernoulli(Likelihood):
 
 
 def _normal_log_prob(residual: tf.Tensor, df: tf.Tensor) -> tf.Tensor:
-    del df
     return -0.5 * tf.square(residual) - 0.5 * math.log(2.0 * math.pi)
 
 
 def _logistic_log_prob(residual: tf.Tensor, df: tf.Tensor) -> tf.Tensor:
-    del df
     residual = tf.abs(residual)
     return -residual - 2.0 * tf.math.log1p(tf.exp(-residual))
 
@@ -114,12 +112,8 @@ class LocationScale(Likelihood):
         return self._split(outputs)[0]
 
 
-def _location_scale(shape: str) -> Callable[[int, str], Likelihood]:
-    return lambda num_columns, scale: LocationScale(shape, num_columns, scale)
-
-
 LIKELIHOODS: dict[str, Callable[[int, str], Likelihood]] = {
-    **{shape: _location_scale(shape) for shape in _SHAPES},
+    **{shape: partial(LocationScale, shape) for shape in _SHAPES},
     BERNOULLI: Bernoulli,
 }
 """name -> (number of columns, scale) -> Likelihood."""

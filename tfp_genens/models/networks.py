@@ -31,10 +31,6 @@ def check_image_spec(input_spec: InputSpec) -> None:
         )
 
 
-def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    return tf.nn.leaky_relu(x)
-
-
 class Network(tf.Module):
     """Layers applied in turn; the last one's output is float32 whatever the precision."""
 
@@ -54,6 +50,13 @@ def initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
     return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
 
 
+def linear(num_inputs: int, num_outputs: int, *, seed: int, name: str) -> Network:
+    """One affine map, float32, its weights drawn from the seed and the name."""
+    weights = tf_keras.initializers.GlorotUniform(seed=derive_int(seed, name))
+    layer = tfkl.Dense(num_outputs, kernel_initializer=weights, dtype="float32")
+    return Network([layer], (num_inputs,), name)
+
+
 def convolutional_encoder(
     input_shape: tuple[int, ...],
     *,
@@ -66,13 +69,9 @@ def convolutional_encoder(
 ) -> Network:
     """Images in [-1, 1], [batch, height, width, channels] -> [batch, dense_units[-1]].
 
-    Args:
-      input_shape: (height, width, channels), sides divisible by 4.
-      base_depth: channels of the first convolutions; the later ones have twice as many.
-      code_depth: channels of the convolution that covers the whole remaining image.
-      dense_units: of the dense layers after it; all but the last are followed by leaky ReLU.
-      precision: "float32" or "mixed_bfloat16".
-      seed: of the initial weights.
+    Sides divide by 4. The first convolutions have `base_depth` channels, the later ones twice as
+    many, and the last, which covers the whole remaining image, `code_depth`; all dense layers but
+    the last are followed by leaky ReLU. `precision` is "float32" or "mixed_bfloat16".
     """
     height, width, _ = input_shape
     policy = tf_keras.mixed_precision.Policy(precision)
@@ -85,13 +84,13 @@ def convolutional_encoder(
     ]
     layers: list[tfkl.Layer] = [
         tfkl.Conv2D(
-            *row, activation=leaky_relu, kernel_initializer=initializer(seed, i), dtype=policy
+            *row, activation=tf.nn.leaky_relu, kernel_initializer=initializer(seed, i), dtype=policy
         )
         for i, row in enumerate(plan)
     ]
     layers.append(tfkl.Flatten(dtype="float32"))
     for i, units in enumerate(dense_units):
-        activation = leaky_relu if i + 1 < len(dense_units) else None
+        activation = tf.nn.leaky_relu if i + 1 < len(dense_units) else None
         weights = initializer(seed, len(layers))
         layers.append(tfkl.Dense(units, activation, kernel_initializer=weights, dtype="float32"))
     return Network(layers, input_shape, name)
@@ -130,7 +129,7 @@ def convolutional_decoder(
         layers.append(
             layer_class(
                 *row,
-                activation=None if is_last else leaky_relu,
+                activation=None if is_last else tf.nn.leaky_relu,
                 kernel_initializer=initializer(seed, i),
                 dtype="float32" if is_last else policy,  # its output is a distribution's parameter
             )

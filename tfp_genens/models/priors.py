@@ -40,7 +40,6 @@ class NormalPrior(Prior):
 
     def __init__(self, latent_size: int, seed: int):
         super().__init__(name="normal_prior")
-        del seed
         self.latent_size = latent_size
 
     def log_prob(self, z):

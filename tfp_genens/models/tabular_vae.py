@@ -9,7 +9,7 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models.configs import BERNOULLI, TabularVaeConfig
 from tfp_genens.models.likelihoods import LIKELIHOODS
-from tfp_genens.models.networks import Network, initializer, leaky_relu
+from tfp_genens.models.networks import Network, initializer
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.tables import PREPROCESSINGS, Preprocessing
 from tfp_genens.models.variational import (
@@ -31,7 +31,7 @@ def dense_network(
     num_inputs: int, hidden_units: list[int], num_outputs: int, *, seed: int, name: str
 ) -> Network:
     """Fully connected layers, all but the last followed by leaky ReLU."""
-    plan = [*((units, leaky_relu) for units in hidden_units), (num_outputs, None)]
+    plan = [*((units, tf.nn.leaky_relu) for units in hidden_units), (num_outputs, None)]
     layers = [
         tfkl.Dense(units, activation=activation, kernel_initializer=initializer(seed, i))
         for i, (units, activation) in enumerate(plan)
@@ -107,7 +107,6 @@ class FrozenTabularVae(FrozenVariational):
         self._observation = observation
 
     def _observe(self, inputs, seed):
-        del seed
         return self._observation(inputs)
 
     def _raw(self, x):
@@ -123,13 +122,12 @@ class TabularVaeLearner(VariationalLearner):
         self._observation = Observation(preprocessing, config.likelihood)
 
         def make_networks(precision: str, seed: int) -> TabularVaeNetworks:
-            del precision  # nothing is large enough for another than float32
+            # Nothing is large enough for another precision than float32.
             return TabularVaeNetworks(config, num_columns, seed)
 
         super().__init__(config, make_networks, seed, name="tabular_vae_learner")
 
     def _observe(self, inputs, seed):
-        del seed
         return self._observation(inputs)
 
     def validate(self, examples, seed):
@@ -137,8 +135,8 @@ class TabularVaeLearner(VariationalLearner):
         scores = scores_of_weights(*self._weights(examples.inputs, seed, NUM_SCORE_SAMPLES))
         return {name: tf.reduce_mean(values) for name, values in scores.items()}
 
-    def freeze(self):
-        return FrozenTabularVae(self.frozen_networks(), self._observation).frozen()
+    def frozen_module(self):
+        return FrozenTabularVae(self.frozen_networks(), self._observation)
 
 
 def build(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:

@@ -50,8 +50,7 @@ class VaeNetworks(VariationalNetworks):
         )
         self.prior = PRIORS[config.prior](config.latent_size, derive_int(seed, "prior"))
 
-    def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images in [0, 1] -> loc and scale of q(z|x), each [batch, latent_size]."""
+    def encode(self, x):
         return self.posterior(self.encoder(2.0 * x - 1.0))
 
     def distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
@@ -62,7 +61,7 @@ class VaeNetworks(VariationalNetworks):
         cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=self.decoder(z))
         return tf.reduce_sum(tf.cast(cross_entropy, tf.float64), axis=[-3, -2, -1])
 
-    def decode_mean(self, z: tf.Tensor) -> tf.Tensor:
+    def decode_mean(self, z):
         """The pixels' probabilities."""
         return tf.sigmoid(self.decoder(z))
 
@@ -87,18 +86,12 @@ class FrozenVae(FrozenVariational):
         self._input_spec = input_spec
         self._binarize = binarize
 
-    def _observe(self, inputs, seed):
-        return self._observe_pixels(inputs, seed, self._binarize)
-
     def _observe_smoothly(self, inputs, seed):
-        return self._observe_pixels(inputs, seed, binarize=False)
+        return pixels.observed_at_a_price(inputs, self._input_spec, OUT_OF_RANGE_NATS)
 
-    def _observe_pixels(
-        self, inputs: tf.Tensor, seed: tf.Tensor, binarize: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Raw inputs -> images near [0, 1], and float64 nats [batch] for what lies far outside."""
-        x, penalty = pixels.observed_at_a_price(inputs, self._input_spec, OUT_OF_RANGE_NATS)
-        if binarize:
+    def _observe(self, inputs, seed):
+        x, penalty = self._observe_smoothly(inputs, seed)
+        if self._binarize:
             threshold_seed = tf.random.experimental.stateless_fold_in(seed, 1)
             shape = [1, *self._input_spec.shape]
             threshold = tf.random.stateless_uniform(shape, threshold_seed)
@@ -132,9 +125,8 @@ class VaeLearner(VariationalLearner):
             "samples": self.networks.decode_mean(z),
         }
 
-    def freeze(self):
-        networks = self.frozen_networks()
-        return FrozenVae(networks, self._input_spec, self._config.binarize).frozen()
+    def frozen_module(self):
+        return FrozenVae(self.frozen_networks(), self._input_spec, self._config.binarize)
 
 
 def build(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
-from tfp_genens.models.descent import DescentLearner, adam
-from tfp_genens.models.freezing import as_float32
+from tfp_genens.models.descent import DescentLearner
+from tfp_genens.models.freezing import as_float32, frozen
 from tfp_genens.models.priors import Prior
 
 NUM_SCORE_SAMPLES = 16
@@ -54,19 +51,15 @@ class VariationalNetworks(tf.Module, abc.ABC):
         scale = tf.nn.softplus(raw_scale + math.log(math.expm1(1.0))) + SCALE_FLOOR
         return loc, scale
 
-    def rate(
-        self, loc: tf.Tensor, scale: tf.Tensor, noise: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def rate(self, loc, scale, noise) -> tuple[tf.Tensor, tf.Tensor]:
         """Latent samples z [num_samples, batch, latent_size] and their log q(z|x) - log p(z).
 
         loc and scale are [batch, latent_size], the noise is standard normal and broadcasts with z;
         rates are float64 nats [num_samples, batch].
         """
         z = loc + scale * noise
-        log_q = tf.reduce_sum(
-            tf.cast(-0.5 * tf.square(noise) - tf.math.log(scale) - 0.5 * _LOG_2PI, tf.float64),
-            axis=-1,
-        )
+        log_q = -0.5 * tf.square(noise) - tf.math.log(scale) - 0.5 * _LOG_2PI
+        log_q = tf.reduce_sum(tf.cast(log_q, tf.float64), axis=-1)
         return z, log_q - self.prior.log_prob(z)
 
 
@@ -167,42 +160,25 @@ class FrozenVariational(tf.Module, abc.ABC):
     @tf.function
     def sample(self, num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Decoded draws from the prior (means, without observation noise), on the inputs' scale."""
-        return {
-            "inputs": self._raw(self.networks.decode_mean(self.networks.prior.sample(num, seed)))
-        }
-
-    def frozen(self) -> Frozen:
-        """The functions to export."""
-        both = ("inputs", "seed")
-        return Frozen(
-            self,
-            {
-                "serving_default": FrozenFunction(self.serving_default, both, OUTPUTS),
-                "rate": FrozenFunction(self.rate, both, {"rate": OUTPUTS["rate"]}),
-                "log_prob_gradient": FrozenFunction(
-                    self.log_prob_gradient, both, gradient_of="log_prob"
-                ),
-                "reconstruct": FrozenFunction(self.reconstruct, both),
-                "sample": FrozenFunction(self.sample, ("num", "seed")),
-            },
-            decides=("waic", "rate_mean"),
-        )
+        z = self.networks.prior.sample(num, seed)
+        return {"inputs": self._raw(self.networks.decode_mean(z))}
 
 
 class VariationalLearner(DescentLearner):
-    """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B)."""
+    """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B).
+
+    Its configuration is a VariationalConfig with `train_samples`.
+    """
 
     METRICS = ("loss", "distortion", "rate")
 
-    def __init__(
-        self,
-        config: Any,  # a VariationalConfig with train_samples
-        make_networks: Callable[[str, int], VariationalNetworks],
-        seed: int,
-        *,
-        name: str,
-    ):
-        super().__init__(config, make_networks, adam(config), seed, name=name)
+    @abc.abstractmethod
+    def frozen_module(self) -> FrozenVariational:
+        """The VAE as it is exported."""
+
+    def freeze(self):
+        also = ("rate", "log_prob_gradient", "reconstruct", "sample")
+        return frozen(self.frozen_module(), OUTPUTS, also, decides=("waic", "rate_mean"))
 
     @abc.abstractmethod
     def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:

@@ -14,17 +14,14 @@ from __future__ import annotations
 from functools import partial
 
 import tensorflow as tf
-import tf_keras
-from tf_keras import layers as tfkl
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels, supervised
 from tfp_genens.models.configs import VibConfig
-from tfp_genens.models.descent import DescentLearner, adam
-from tfp_genens.models.freezing import as_float32, score_functions
-from tfp_genens.models.networks import Network, check_image_spec, convolutional_encoder
+from tfp_genens.models.descent import DescentLearner
+from tfp_genens.models.freezing import as_float32, frozen
+from tfp_genens.models.networks import check_image_spec, convolutional_encoder, linear
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.variational import VariationalNetworks
 from tfp_genens.seeds import derive_int
@@ -50,12 +47,9 @@ class VibNetworks(VariationalNetworks):
             seed=derive_int(seed, "encoder"),
         )
         self.prior = PRIORS[config.prior](config.latent_size, derive_int(seed, "prior"))
-        initializer = tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "classifier"))
-        head = tfkl.Dense(num_classes, kernel_initializer=initializer, dtype="float32")
-        self.classifier = Network([head], (config.latent_size,), "classifier")
+        self.classifier = linear(config.latent_size, num_classes, seed=seed, name="classifier")
 
     def encode(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images in [0, 1] -> loc and scale of q(z|x), each [batch, latent_size]."""
         return self.posterior(self.encoder(2.0 * x - 1.0))
 
     def distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
@@ -66,7 +60,7 @@ class VibNetworks(VariationalNetworks):
         labels = tf.broadcast_to(x, tf.shape(logits)[:-1])
         return supervised.cross_entropy(labels, logits)
 
-    def decode_mean(self, z: tf.Tensor) -> tf.Tensor:
+    def decode_mean(self, z):
         """p(class|z), [..., num_classes]."""
         return tf.nn.softmax(self.classifier(z))
 
@@ -140,7 +134,7 @@ class VibLearner(DescentLearner):
         check_image_spec(data.input_spec)
         num_classes = supervised.num_classes(data)
         make_networks = partial(VibNetworks, config, data.input_spec, num_classes)
-        super().__init__(config, make_networks, adam(config), seed, name="vib_learner")
+        super().__init__(config, make_networks, seed, name="vib_learner")
         self._input_spec = data.input_spec
 
     def _terms(self, examples, seed, num_samples) -> dict[str, tf.Tensor]:
@@ -165,15 +159,8 @@ class VibLearner(DescentLearner):
 
     def freeze(self):
         module = FrozenVib(self.frozen_networks(), self._input_spec)
-        both = ("inputs", "seed")
-        return Frozen(
-            module,
-            {
-                **score_functions(module, both, OUTPUTS),
-                "classify": FrozenFunction(module.classify, both),
-            },
-            decides=("rate_mean", "entropy_mean"),
-        )
+        decides = ("rate_mean", "entropy_mean")
+        return frozen(module, OUTPUTS, (*OUTPUTS, "classify"), decides=decides)
 
 
 build = VibLearner

@@ -10,13 +10,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import LONG_EVERY, WganConfig
 from tfp_genens.models.descent import descend
-from tfp_genens.models.freezing import score_functions, with_values_of
+from tfp_genens.models.freezing import frozen, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.networks import (
     Network,
@@ -151,9 +150,8 @@ class FrozenWgan(tf.Module):
     @tf.function
     def wasserstein_critic(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The Wasserstein critic alone."""
-        return {
-            "wasserstein_critic": self.networks.criticize(pixels.observed(inputs, self._input_spec))
-        }
+        x = pixels.observed(inputs, self._input_spec)
+        return {"wasserstein_critic": self.networks.criticize(x)}
 
     @tf.function
     def critic_gradient(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -235,9 +233,7 @@ class WganLearner(Learner):
             ),
         ]
 
-    def _adversarial_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
+    def _adversarial_step(self, step, seed, batches: Batches) -> Mapping[str, tf.Tensor]:
         num_critic_steps = self._schedule.steps(step)
         first_batch = self._schedule.steps_before(step)
         seeds = tf.random.split(seed, 2)
@@ -299,9 +295,7 @@ class WganLearner(Learner):
         descend(self.generator_optimizer, tape, loss, variables)
         return loss
 
-    def _finetune_step(
-        self, step: tf.Tensor, seed: tf.Tensor, batches: Batches
-    ) -> Mapping[str, tf.Tensor]:
+    def _finetune_step(self, step, seed, batches: Batches) -> Mapping[str, tf.Tensor]:
         critic, discriminator = self.networks.critic, self.networks.discriminator
 
         def begin():
@@ -348,16 +342,8 @@ class WganLearner(Learner):
             self.networks, WganNetworks(self._config, self._input_spec, "float32", seed=0)
         )
         module = FrozenWgan(networks, self._input_spec)
-        return Frozen(
-            module,
-            {
-                **score_functions(module, ("inputs",), OUTPUTS),
-                "critic_gradient": FrozenFunction(
-                    module.critic_gradient, ("inputs",), gradient_of="critic"
-                ),
-                "sample": FrozenFunction(module.sample, ("num", "seed")),
-            },
-            decides=("critic_var",),
+        return frozen(
+            module, OUTPUTS, (*OUTPUTS, "critic_gradient", "sample"), decides=("critic_var",)
         )
 
     def checks(self, member, data, seed) -> dict[str, Any]:

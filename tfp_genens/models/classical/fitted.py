@@ -8,18 +8,42 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from sklearn.preprocessing import StandardScaler
 
-from tfp_genens.artifact.frozen import Frozen, FrozenFunction
-from tfp_genens.artifact.spec import OutputSpec
+from tfp_genens.artifact.spec import InputSpec, OutputSpec
 from tfp_genens.config import FamilyConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.models.classical.features import Features
 from tfp_genens.models.configs import ReferenceConfig
 from tfp_genens.models.family import Build
-from tfp_genens.models.freezing import as_float32
+from tfp_genens.models.freezing import as_float32, frozen
 from tfp_genens.models.learner import Learner
 from tfp_genens.seeds import numpy_generator
+
+
+class Features(tf.Module):
+    """Flattens inputs; table columns get mean 0 and variance 1, pixels the range 0 to 1.
+
+    Only `train` [num_train, *event_shape] is looked at. A column that is constant there is only
+    shifted: a deviation counts in raw units.
+    """
+
+    def __init__(self, train: np.ndarray, input_spec: InputSpec):
+        super().__init__(name="features")
+        if input_spec.value_range is None:
+            scaler = StandardScaler().fit(train.reshape(len(train), -1).astype(np.float64))
+            shift, scale = scaler.mean_, scaler.scale_
+        else:
+            low, high = input_spec.value_range
+            shift, scale = np.float64(low), np.float64(high - low)
+        self.num_features = int(np.prod(input_spec.shape))
+        self.shift = tf.Variable(shift, dtype=tf.float64, trainable=False)
+        self.scale = tf.Variable(scale, dtype=tf.float64, trainable=False)
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Raw inputs [batch, *event_shape] -> float64 [batch, num_features]."""
+        flat = tf.reshape(inputs, [-1, self.num_features])
+        return (tf.cast(flat, tf.float64) - self.shift) / self.scale
 
 
 class Detector(tf.Module, abc.ABC):
@@ -67,17 +91,12 @@ class FittedLearner(Learner):
 
     def validate(self, examples, seed):
         """The mean score of held-out examples."""
-        del seed
         scores = self._module.serving_default(examples.inputs)
         return {self._output: tf.reduce_mean(scores[self._output])}
 
     def freeze(self):
-        function = FrozenFunction(
-            self._module.serving_default, ("inputs",), {self._output: self._spec}
-        )
-        return Frozen(
-            self._module, {"serving_default": function}, decides=(f"{self._output}_mean",)
-        )
+        outputs = {self._output: self._spec}
+        return frozen(self._module, outputs, decides=(f"{self._output}_mean",))
 
 
 def builder(fit: Fit, output: str, spec: OutputSpec) -> Build:

@@ -39,7 +39,6 @@ class Mahalanobis(fitted.Detector):
 
 
 def fit(config: MahalanobisConfig, x: np.ndarray, seed: int) -> Mahalanobis:
-    del config, seed
     return Mahalanobis(x)
 
 

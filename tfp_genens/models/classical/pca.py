@@ -33,7 +33,6 @@ class PcaReconstruction(fitted.Detector):
 
 
 def fit(config: PcaConfig, x: np.ndarray, seed: int) -> PcaReconstruction:
-    del seed
     most = min(len(x), x.shape[1] - 1)
     if config.num_components is not None and config.num_components > most:
         raise UserError(
