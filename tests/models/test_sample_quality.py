@@ -6,7 +6,7 @@ import scipy.spatial
 import scipy.stats
 import tensorflow as tf
 
-from tfp_genens.models.sample_quality import energy_distance
+from tfp_genens.models.wgan import energy_distance
 
 
 def test_in_one_dimension_it_is_the_square_of_scipys():

@@ -112,7 +112,7 @@ class FrozenGlow(tf.Module):
         self._input_spec = input_spec
         self._num_dequantizations = num_dequantizations
 
-    def _observe(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _observe(self, inputs):
         """Raw inputs -> pixels near 0..255, and float64 nats [batch] for what lies far outside."""
         x, penalty = pixels.observed_at_a_price(inputs, self._input_spec, OUT_OF_RANGE_NATS)
         return x * (NUM_LEVELS_OF_GREY - 1.0), penalty

@@ -99,13 +99,14 @@ class FittedLearner(Learner):
         return frozen(self._module, outputs, decides=(f"{self._output}_mean",))
 
 
-def builder(fit: Fit, output: str, spec: OutputSpec) -> Build:
-    """What the registry needs of a method: its `build`; `spec` is that of the one score."""
+def builder(fit: Fit, output: str, unit: str, direction: str, label: str) -> Build:
+    """What the registry needs of a method: its `build`; the rest describes its one score."""
 
     def build(config: FamilyConfig, data: TrainingData, seed: int) -> FittedLearner:
         features = Features(data.train, data.input_spec)
         detector = fit(config, features(tf.constant(data.train)).numpy(), seed)
-        return FittedLearner(FrozenDetector(features, detector, output), output, spec)
+        module = FrozenDetector(features, detector, output)
+        return FittedLearner(module, output, OutputSpec(unit, direction, label, main=True))
 
     return build
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.ensemble import IsolationForest
 
-from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import stored
@@ -88,7 +88,5 @@ def fit(config: IsolationForestConfig, x: np.ndarray, seed: int) -> Forest:
 
 
 build = fitted.builder(
-    fit,
-    "isolation_forest",
-    OutputSpec("anomaly score", LOWER_IS_NORMAL, "Isolation forest", main=True),
+    fit, "isolation_forest", "anomaly score", LOWER_IS_NORMAL, "Isolation forest"
 )

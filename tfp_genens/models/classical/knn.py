@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References
 from tfp_genens.models.configs import KnnConfig
@@ -30,6 +30,4 @@ def fit(config: KnnConfig, x: np.ndarray, seed: int) -> KnnDistance:
     return KnnDistance(rows, config.num_neighbors)
 
 
-build = fitted.builder(
-    fit, "knn_distance", OutputSpec("distance", LOWER_IS_NORMAL, "Nearest neighbours", main=True)
-)
+build = fitted.builder(fit, "knn_distance", "distance", LOWER_IS_NORMAL, "Nearest neighbours")

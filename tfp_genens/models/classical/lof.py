@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
-from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import References, stored
 from tfp_genens.models.configs import LofConfig
@@ -45,6 +45,4 @@ def fit(config: LofConfig, x: np.ndarray, seed: int) -> LocalOutlierFactor:
     return LocalOutlierFactor(rows, config.num_neighbors)
 
 
-build = fitted.builder(
-    fit, "lof", OutputSpec("ratio of densities", LOWER_IS_NORMAL, "Local outlier factor", main=True)
-)
+build = fitted.builder(fit, "lof", "ratio of densities", LOWER_IS_NORMAL, "Local outlier factor")

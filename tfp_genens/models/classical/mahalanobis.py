@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.covariance import EmpiricalCovariance
 
-from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import stored
 from tfp_genens.models.configs import MahalanobisConfig
@@ -43,7 +43,5 @@ def fit(config: MahalanobisConfig, x: np.ndarray, seed: int) -> Mahalanobis:
 
 
 build = fitted.builder(
-    fit,
-    "mahalanobis",
-    OutputSpec("standard deviations", LOWER_IS_NORMAL, "Mahalanobis distance", main=True),
+    fit, "mahalanobis", "standard deviations", LOWER_IS_NORMAL, "Mahalanobis distance"
 )

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.svm import OneClassSVM
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import CHUNK, References, stored
 from tfp_genens.models.configs import OneClassSvmConfig
@@ -46,7 +46,5 @@ def fit(config: OneClassSvmConfig, x: np.ndarray, seed: int) -> KernelSum:
 
 
 build = fitted.builder(
-    fit,
-    "one_class_svm",
-    OutputSpec("log of the kernel sum", HIGHER_IS_NORMAL, "One-class SVM", main=True),
+    fit, "one_class_svm", "log of the kernel sum", HIGHER_IS_NORMAL, "One-class SVM"
 )

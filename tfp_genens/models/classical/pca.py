@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.decomposition import PCA
 
-from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.errors import UserError
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import stored
@@ -43,8 +43,4 @@ def fit(config: PcaConfig, x: np.ndarray, seed: int) -> PcaReconstruction:
     return PcaReconstruction(x, config.num_components or config.explained_variance)
 
 
-build = fitted.builder(
-    fit,
-    "pca_reconstruction",
-    OutputSpec("distance", LOWER_IS_NORMAL, "PCA reconstruction", main=True),
-)
+build = fitted.builder(fit, "pca_reconstruction", "distance", LOWER_IS_NORMAL, "PCA reconstruction")
