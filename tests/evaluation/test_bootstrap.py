@@ -79,19 +79,6 @@ def test_covers_the_true_mean_over_members():
     assert stats.binomtest(covered, num_draws, 0.95).pvalue > 0.001
 
 
-def test_level_sets_the_width():
-    rng = np.random.default_rng(0)
-    in_scores, ood_scores = rng.normal(size=100), rng.normal(1, 1, size=100)
-    intervals = {
-        level: bootstrap.bootstrap_intervals(
-            in_scores, ood_scores, LOWER_IS_NORMAL, num_resamples=500, seed=0, level=level
-        )["auroc"]
-        for level in (0.5, 0.95)
-    }
-    (low, high), (lower, higher) = intervals[0.5], intervals[0.95]
-    assert lower < low < metrics.auroc(in_scores, ood_scores, LOWER_IS_NORMAL) < high < higher
-
-
 def test_separable_scores_give_an_interval_without_width():
     intervals = bootstrap.bootstrap_intervals(
         np.arange(10.0), np.arange(20.0, 30.0), LOWER_IS_NORMAL, num_resamples=50, seed=0
@@ -135,10 +122,6 @@ def test_misuse():
     ones = np.ones(3)
     with pytest.raises(ValueError, match="num_resamples"):
         bootstrap.bootstrap_intervals(ones, ones, LOWER_IS_NORMAL, num_resamples=0, seed=0)
-    with pytest.raises(ValueError, match="level"):
-        bootstrap.bootstrap_intervals(
-            ones, ones, LOWER_IS_NORMAL, num_resamples=9, seed=0, level=95.0
-        )
     with pytest.raises(ValueError, match="same members"):
         bootstrap.bootstrap_intervals(
             np.ones((2, 3)), ones, LOWER_IS_NORMAL, num_resamples=9, seed=0

@@ -63,10 +63,7 @@ def note(document: Mapping[str, Any]) -> tuple[str, ...]:
     measured = document.get("accuracy")
     if measured is None:
         return ()
-    mean, ensemble = (
-        f"{measured[k]:.1f} {tables.interval(measured[f'{k}_low'], measured[f'{k}_high'])}"
-        for k in ("mean", "ensemble")
-    )
+    mean, ensemble = (tables.value_text(measured, name) for name in ("mean", "ensemble"))
     who = f"{document['model']}, {measured['num_in']:,} in-distribution test inputs"
     if len(measured["members"]) == 1:
         return (f"Accuracy in percent ({who}): {mean}.",)

@@ -7,6 +7,8 @@ import numpy as np
 from tfp_genens import seeds
 from tfp_genens.evaluation import metrics
 
+LEVEL = 0.95
+TAILS = [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]
 # Weights held at once: bounds memory, and small arrays stay in the processor's cache.
 _MAX_WEIGHTS = 1 << 16
 
@@ -19,9 +21,8 @@ def bootstrap_intervals(
     num_resamples: int,
     seed: int,
     path: tuple[str | int, ...] = (),
-    level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of every metric, or of its mean over several members.
+    """95 % percentile intervals of every metric, or of its mean over several members.
 
     ID and OoD inputs are resampled separately. Where several members scored the same inputs, all
     are judged on the inputs that a resample picks; the interval is of the mean over members.
@@ -40,18 +41,22 @@ def bootstrap_intervals(
       seed: equal seed and path pick the same inputs for every score, so that scores of the same
         sets are compared on the same resamples.
       path: labels, see `seeds.derive_seed`.
-      level: coverage asked for.
 
     Returns:
       (low, high) by metric name, fractions from 0 to 1.
     """
     if num_resamples < 1:
         raise ValueError(f"`num_resamples` must be positive; got {num_resamples}.")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must lie between 0 and 1; got {level}.")
-    rankings = _rankings(np.atleast_2d(in_scores), np.atleast_2d(ood_scores), direction)
+    in_scores, ood_scores = np.atleast_2d(in_scores), np.atleast_2d(ood_scores)
+    if len(in_scores) != len(ood_scores):
+        raise ValueError(
+            "`in_scores` and `ood_scores` must come from the same members; got "
+            f"{len(in_scores)} and {len(ood_scores)}."
+        )
+    pairs = zip(in_scores, ood_scores, strict=True)
+    rankings = [metrics.rank(*pair, direction) for pair in pairs]
     generator = seeds.numpy_generator(seed, "bootstrap", *path)
-    num_in, num_out = np.shape(in_scores)[-1], np.shape(ood_scores)[-1]
+    num_in, num_out = in_scores.shape[1], ood_scores.shape[1]
     # A function of the sets' sizes alone: members or ties must not change the inputs picked.
     chunk_size = max(1, _MAX_WEIGHTS // (num_in + num_out))
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in metrics.METRICS}
@@ -62,19 +67,8 @@ def bootstrap_intervals(
         members = [metrics.weighted_metrics(r, in_weights, ood_weights) for r in rankings]
         for name in metrics.METRICS:
             resampled[name].append(np.mean([member[name] for member in members], axis=0))
-    tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-    quantiles = {name: np.quantile(np.concatenate(x), tails) for name, x in resampled.items()}
+    quantiles = {name: np.quantile(np.concatenate(x), TAILS) for name, x in resampled.items()}
     return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
-
-
-def _rankings(in_scores: np.ndarray, ood_scores: np.ndarray, direction: str) -> list:
-    """One a member, of scores [num_members, num_inputs]."""
-    if len(in_scores) != len(ood_scores):
-        raise ValueError(
-            "`in_scores` and `ood_scores` must come from the same members; got "
-            f"{len(in_scores)} and {len(ood_scores)}."
-        )
-    return [metrics.rank(*both, direction) for both in zip(in_scores, ood_scores, strict=True)]
 
 
 def _resampled_weights(

@@ -1,9 +1,4 @@
-"""`evaluate`: scores every set, judges every score, and writes tables.
-
-O/scores/, O/examples/            see `store`
-O/results.json, O/results.csv     one row an OoD set and score
-O/table.md                        the same for people
-O/training/member_I.csv           member I's metrics.csv, where training left one
+"""`evaluate`: scores every set, judges every score, and writes what `results` lists.
 
 Figures are drawn from these files alone, see `reporting.figures`; nothing here knows of them.
 """
@@ -15,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +55,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         ),
         config.num_examples,
     )
-    scorer = _Scorer(config, ensemble, source, output_dir)
-    result_rows, sets, missing = _judged_sets(config, ensemble, scorer, ood_names)
-    in_scores = scorer.in_distribution.scores
-    document = _document(config, ensemble, in_spec, in_scores, result_rows, sets, missing)
+    in_scores, judged = _judged_sets(config, ensemble, source, ood_names, output_dir)
+    document = _document(config, ensemble, in_spec, in_scores, judged)
     measured = accuracy.measure(
         ensemble,
         source,
@@ -80,23 +74,43 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _judged_sets(
-    config: EvaluateConfig, ensemble: Ensemble, scorer: _Scorer, ood_names: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
-    """The "rows", "sets" and "missing" of results.json."""
-    result_rows: list[dict[str, Any]] = []
-    sets: list[dict[str, Any]] = []
-    missing: list[dict[str, str]] = []
+    config: EvaluateConfig,
+    ensemble: Ensemble,
+    source: Source,
+    ood_names: Sequence[str],
+    output_dir: Path,
+) -> tuple[ScoreFile, dict[str, list[dict[str, Any]]]]:
+    """The in-distribution scores, and the "rows", "sets" and "missing" of results.json."""
+    scorer = store.Scorer(output_dir, ensemble, config)
+    in_inputs = store.fingerprint(source, config.batch_size)
+    in_scores = scorer.scores(results.IN_DISTRIBUTION, source, inputs=in_inputs)
+    context = ood_sets.OodContext(
+        test=source,
+        input_spec=ensemble.input_spec,
+        num_examples=len(in_scores.frame),  # no set gets larger than the in-distribution one
+        seed=config.seed,
+        ensemble=ensemble,
+        data_dir=config.data_dir,
+        train_dataset=ensemble.train_dataset,
+    )
+    judged: dict[str, list[dict[str, Any]]] = {"rows": [], "sets": [], "missing": []}
     for asked in ood_names:
         name, _ = ood_sets.parse_ood(asked)
+        file = store.safe_name(name)
         try:
-            ood_set, ood_scored, origin = scorer.ood(asked)
+            ood_set, ood_source = ood_sets.open_ood(asked, context)
+            if ood_set.attack:
+                inputs = [in_inputs, config.seed, ood_set.attack]
+            else:
+                inputs = [store.fingerprint(ood_source, config.batch_size)]
+            ood_scores = scorer.scores(file, ood_source, set=name, inputs=inputs)
         except UserError as e:
-            missing.append({"ood_dataset": name, "reason": str(e)})
+            judged["missing"].append({"ood_dataset": name, "reason": str(e)})
             print(f"{name}: not evaluated: {e}", file=sys.stderr)
             continue
-        result_rows += rows.make_rows(
-            scorer.in_distribution.scores,
-            ood_scored.scores,
+        judged["rows"] += rows.make_rows(
+            in_scores,
+            ood_scores,
             ood_dataset=name,
             description=ood_set.description,
             attacked_members=ood_set.attacked_members,
@@ -105,18 +119,18 @@ def _judged_sets(
             num_bootstrap=config.num_bootstrap,
             seed=config.seed,
         )
-        sets.append(
+        judged["sets"].append(
             {
                 "name": name,
-                "file": store.safe_name(name),
+                "file": file,
                 "description": ood_set.description,
-                "source": origin,
+                "source": ood_source.origin,
                 "is_stand_in": ood_set.is_stand_in,
                 "attacked_members": ood_set.attacked_members,
                 "attack": dict(ood_set.attack),
             }
         )
-    return result_rows, sets, missing
+    return in_scores, judged
 
 
 def check_complete(document: Mapping[str, Any], output_dir: str | os.PathLike) -> None:
@@ -143,86 +157,23 @@ def write_results(output_dir: str | os.PathLike, document: Mapping[str, Any]) ->
             temporary.write_text(text, encoding="utf-8")
 
 
-class _Scorer:
-    """Scores sets into the output directory, and says so, one line a set."""
-
-    def __init__(
-        self, config: EvaluateConfig, ensemble: Ensemble, source: Source, output_dir: Path
-    ):
-        self._config = config
-        self._ensemble = ensemble
-        self._source = source
-        self._store = store.Store(output_dir)
-        self._in_fingerprint = store.fingerprint(source, config.batch_size)
-        self.in_distribution = self._scored(
-            results.IN_DISTRIBUTION, source, inputs=self._in_fingerprint
-        )
-        self._context = ood_sets.OodContext(
-            test=source,
-            input_spec=ensemble.input_spec,
-            # No set gets larger than the in-distribution one.
-            num_examples=len(self.in_distribution.scores.frame),
-            seed=config.seed,
-            ensemble=ensemble,
-            data_dir=config.data_dir,
-            train_dataset=ensemble.train_dataset,
-        )
-
-    def ood(self, asked: str) -> tuple[ood_sets.OodSet, store.ScoredSet, str]:
-        """The set, its scores, and where its inputs come from."""
-        ood_set, source = ood_sets.open_ood(asked, self._context)
-        if ood_set.attack:
-            inputs = [self._in_fingerprint, self._config.seed, ood_set.attack]
-        else:
-            inputs = [store.fingerprint(source, self._config.batch_size)]
-        name = ood_set.name
-        scored = self._scored(store.safe_name(name), source, set=name, inputs=inputs)
-        return ood_set, scored, source.origin
-
-    def _scored(self, file_name: str, source: Source, **key: Any) -> store.ScoredSet:
-        outputs = self._config.outputs
-        scored = self._store.scored(
-            file_name,
-            store.make_key(
-                [self._ensemble.manifest["weights_sha256"], *self._ensemble.manifests],
-                num_examples=self._config.num_examples,
-                outputs=outputs,
-                source=source.name,
-                **key,
-            ),
-            self._ensemble,
-            source,
-            batch_size=self._config.batch_size,
-            outputs=outputs,
-        )
-        how = "scored already" if scored.was_reused else f"scored in {scored.seconds:.1f} s"
-        print(f"{source.name}: {len(scored.scores.frame):,} inputs {how}", file=sys.stderr)
-        return scored
-
-
 def _sets(config: EvaluateConfig, ensemble: Ensemble) -> tuple[str, tuple[str, ...]]:
     """The in-distribution SPEC and the names of the OoD sets: as asked, or all that suit."""
     train_dataset = ensemble.train_dataset
     registered = DATASETS.get(train_dataset)
     in_spec = config.in_distribution or (registered.test if registered else None)
     if in_spec is None:
-        raise UserError(
-            "--in_distribution",
-            f"a SPEC, because {train_dataset} has no registered test split",
-            "nothing",
-        )
-    names = config.ood or tuple(
+        expected = f"a SPEC, because {train_dataset} has no registered test split"
+        raise UserError("--in_distribution", expected, "nothing")
+    suitable = (
         name
         for name in (registered.ood if registered else ())
         if ood_sets.OOD_SETS[name].suits(ensemble)
     )
-    if not names:
-        raise UserError(
-            "--ood",
-            f"names or SPECs, because no OoD sets are registered for {train_dataset}",
-            "nothing",
-        )
-    asked = tuple(dict.fromkeys(names))
+    asked = tuple(dict.fromkeys(config.ood or suitable))
+    if not asked:
+        expected = f"names or SPECs, because no OoD sets are registered for {train_dataset}"
+        raise UserError("--ood", expected, "nothing")
     set_names = [ood_sets.parse_ood(name)[0] for name in asked]
     twice = [name for name in set_names if set_names.count(name) > 1]
     if twice:
@@ -235,9 +186,7 @@ def _document(
     ensemble: Ensemble,
     in_spec: str,
     in_scores: ScoreFile,
-    result_rows: Sequence[dict[str, Any]],
-    sets: Sequence[dict[str, Any]],
-    missing: Sequence[dict[str, str]],
+    judged: Mapping[str, list[dict[str, Any]]],
 ) -> dict[str, Any]:
     """results.json, but for its notes."""
     scores = {**in_scores.member_scores, **in_scores.ensemble_scores}
@@ -251,14 +200,14 @@ def _document(
         "num_in": len(in_scores.frame),
         "labels": labels(
             ensemble.train_dataset,
-            [entry["name"] for entry in sets] + [entry["ood_dataset"] for entry in missing],
+            [s["name"] for s in judged["sets"]] + [m["ood_dataset"] for m in judged["missing"]],
             scores,
         ),
         "main_scores": main_scores or list(in_scores.member_scores),
-        "rows": list(result_rows),
-        "missing": list(missing),
+        "rows": judged["rows"],
+        "missing": judged["missing"],
         "notes": [],
-        "sets": list(sets),
+        "sets": judged["sets"],
         "settings": config.to_json(),
         "value_range": ensemble.input_spec.value_range,
         "manifests": ensemble.manifests,
@@ -293,6 +242,7 @@ def _versions() -> dict[str, str]:
 
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What a reader must know before comparing the numbers, one sentence each."""
+    label = partial(results.dataset_label, document)
     found = [
         "A single-model score's number is the mean over members of each member's own; intervals "
         "are over inputs and take the members as given.",
@@ -301,25 +251,24 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     by_attack: dict[tuple[int, ...], list[str]] = {}
     for entry in document["sets"]:
         if entry["attacked_members"] is not None:
-            name = results.dataset_label(document, entry["name"])
-            by_attack.setdefault(tuple(entry["attacked_members"]), []).append(name)
+            by_attack.setdefault(entry["attacked_members"], []).append(label(entry["name"]))
     for attacked, names in by_attack.items():
         members = ", ".join(map(str, attacked))
         found.append(
             f"{'; '.join(names)}: made against member {members}, so single-model numbers are of "
             f"member {members} only."
         )
-    for entry in document["sets"]:
-        if entry.get("is_stand_in"):
-            name = results.dataset_label(document, entry["name"])
-            found.append(f"{name}: the registered set was not used; {entry['source']} stands in.")
-    for row in document["rows"]:
-        if row["num_nan"]:
-            found.append(
-                f"{results.score_label(document, row['score'])} on "
-                f"{results.dataset_label(document, row['ood_dataset'])}: "
-                f"{row['num_nan']:,} scores were NaN; each counts against the score."
-            )
+    found += [
+        f"{label(s['name'])}: the registered set was not used; {s['source']} stands in."
+        for s in document["sets"]
+        if s["is_stand_in"]
+    ]
+    found += [
+        f"{results.score_label(document, row['score'])} on {label(row['ood_dataset'])}: "
+        f"{row['num_nan']:,} scores were NaN; each counts against the score."
+        for row in document["rows"]
+        if row["num_nan"]
+    ]
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfp_genens.evaluation import bootstrap, metrics, published
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
+from tfp_genens.evaluation import bootstrap, metrics, published, results
 from tfp_genens.scoring.columns import ScoreFile, member_column
 
 
@@ -20,6 +23,16 @@ def ranking_score(scores: ScoreFile) -> str | None:
     """The ensemble score that ranks inputs in figures: the deciding one, or the first there is."""
     names = (scores.decision_score, *scores.ensemble_scores)
     return next((name for name in names if name in scores.ensemble_scores), None)
+
+
+def extremes(values: np.ndarray, direction: str) -> dict[str, np.ndarray]:
+    """Positions in a score [num_inputs] of the "least_normal" and "most_normal", extreme first."""
+    sign = 1.0 if direction == HIGHER_IS_NORMAL else -1.0
+    # NaN sorts last at both ends: it is neither.
+    return {
+        f"{end}_normal": np.argsort(sign_at_end * values, kind="stable")[: results.NUM_EXTREME]
+        for end, sign_at_end in (("least", sign), ("most", -sign))
+    }
 
 
 def make_rows(
@@ -40,61 +53,46 @@ def make_rows(
     particular members, over those only, because the attack is meant for the model that is judged.
 
     Args:
-      in_scores: scores of in-distribution inputs.
-      ood_scores: scores of out-of-distribution inputs by the same members.
-      ood_dataset: name of the OoD set.
-      description: what it is, one sentence.
+      in_scores, ood_scores: of in-distribution and of OoD inputs, by the same members.
+      ood_dataset, description: the OoD set's name, and what it is, one sentence.
       attacked_members: positions of the members an adversarial set was made against, or None.
-      train_dataset: what the members were trained on.
-      model: model family.
-      num_bootstrap: resamples behind the intervals.
-      seed: the run's seed.
+      train_dataset, model: what the members were trained on, and their family.
+      num_bootstrap, seed: of the intervals, see `bootstrap`.
 
     Returns:
       Rows as in results.json: metrics and interval ends in percent.
     """
-    everyone = tuple(range(in_scores.num_members))
-    used = everyone if attacked_members is None else attacked_members
+    everyone = list(range(in_scores.num_members))
+    attacked = everyone if attacked_members is None else list(attacked_members)
+    intervals_of = functools.partial(
+        bootstrap.bootstrap_intervals, num_resamples=num_bootstrap, seed=seed, path=(ood_dataset,)
+    )
 
-    def row(score: str, members: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    def row(score: str) -> dict[str, Any]:
+        is_single = score in in_scores.member_scores
+        used = attacked if is_single else [0]
         spec = {**in_scores.member_scores, **in_scores.ensemble_scores}[score]
-        in_values = _values(in_scores, score)[list(members)]
-        ood_values = _values(ood_scores, score)[list(members)]
+        in_values, ood_values = _values(in_scores, score), _values(ood_scores, score)
+        pairs = zip(in_values, ood_values, strict=True)
+        of_each = [metrics.all_metrics(i, o, spec.direction) for i, o in pairs]
+        in_used, ood_used = in_values[used], ood_values[used]
+        intervals = intervals_of(in_used, ood_used, spec.direction)
         return {
             "ood_dataset": ood_dataset,
             "score": score,
-            **_measured(in_values, ood_values, spec.direction, num_bootstrap, seed, ood_dataset),
-            "num_in": in_values.shape[1],
-            "num_out": ood_values.shape[1],
-            "num_nan": int(np.isnan(in_values).sum() + np.isnan(ood_values).sum()),
+            **_percent([of_each[member] for member in used], intervals),
+            "num_in": in_used.shape[1],
+            "num_out": ood_used.shape[1],
+            "num_nan": int(np.isnan(in_used).sum() + np.isnan(ood_used).sum()),
             "paper_auroc": published.value(train_dataset, ood_dataset, score, model),
-            **more,
+            "auroc_members": [100.0 * m["auroc"] for m in of_each] if is_single else None,
+            "members_used": attacked if is_single else everyone,
             "direction": spec.direction,
             "unit": spec.unit,
             "description": description,
         }
 
-    return [
-        row(
-            score,
-            tuple(used),
-            auroc_members=_aurocs(in_scores, ood_scores, score),
-            members_used=list(used),
-        )
-        for score in in_scores.member_scores
-    ] + [
-        row(score, (0,), auroc_members=None, members_used=list(everyone))
-        for score in in_scores.ensemble_scores
-    ]
-
-
-def _aurocs(in_scores: ScoreFile, ood_scores: ScoreFile, score: str) -> list[float]:
-    """Percent, one a member."""
-    pairs = zip(_values(in_scores, score), _values(ood_scores, score), strict=True)
-    direction = in_scores.member_scores[score].direction
-    return [
-        100.0 * metrics.auroc(in_values, ood_values, direction) for in_values, ood_values in pairs
-    ]
+    return [row(score) for score in (*in_scores.member_scores, *in_scores.ensemble_scores)]
 
 
 def _values(scores: ScoreFile, score: str) -> np.ndarray:
@@ -104,28 +102,12 @@ def _values(scores: ScoreFile, score: str) -> np.ndarray:
     return scores.frame[[score]].to_numpy(np.float64).T
 
 
-def _measured(
-    in_values: np.ndarray,
-    ood_values: np.ndarray,
-    direction: str,
-    num_bootstrap: int,
-    seed: int,
-    ood_dataset: str,
+def _percent(
+    of_each: Sequence[Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
 ) -> dict[str, float]:
-    """Metrics in percent, the mean over the leading axis, each with its interval's ends."""
-    pairs = zip(in_values, ood_values, strict=True)
-    of_each = [metrics.all_metrics(i, o, direction) for i, o in pairs]
-    intervals = bootstrap.bootstrap_intervals(
-        in_values,
-        ood_values,
-        direction,
-        num_resamples=num_bootstrap,
-        seed=seed,
-        path=(ood_dataset,),
-    )
+    """Each metric's mean over members, and the ends of its interval."""
     found = {}
-    for name in metrics.METRICS:
-        low, high = intervals[name]
+    for name, (low, high) in intervals.items():
         found[name] = 100.0 * float(np.mean([values[name] for values in of_each]))
         found |= {f"{name}_low": 100.0 * low, f"{name}_high": 100.0 * high}
     return found

@@ -1,21 +1,18 @@
 """An evaluation's scored sets on disk, and when they may be used again.
 
-O/scores/NAME.parquet     scores, as `python -m tfp_genens.score` writes them
-O/scores/NAME.json        written last: what the scores were made from (its key), and the
-                          SHA-256 of both files. Absent or different: scored again.
-O/examples/NAME.npz       a few inputs of the set: the first ones with their reconstructions,
-                          and the least and the most normal ones by the ranking score
+A set's NAME.json is written last. It holds the key of what the scores were made from, and the
+SHA-256 of the files: where it is absent or says otherwise, the set is scored again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import re
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tfp_genens import __version__
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
+from tfp_genens.config import EvaluateConfig
 from tfp_genens.data.sources import Batch, Source
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results
-from tfp_genens.evaluation.rows import ranking_score
+from tfp_genens.evaluation import results, rows
 from tfp_genens.files import atomic_path, read_json, sha256_of_file, write_json
-from tfp_genens.scoring.columns import EXAMPLE_ID, ScoreFile, read_scores
+from tfp_genens.scoring.columns import ScoreFile, read_scores
+from tfp_genens.scoring.ensemble import Ensemble
 from tfp_genens.scoring.stream import score_to_file
 
 NUM_FIRST = 12
@@ -40,7 +37,7 @@ def safe_name(name: str) -> str:
     clean = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:60]
     if clean == name and name != results.IN_DISTRIBUTION:
         return name
-    return f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{clean}-{_sha256(name)[:8]}"
 
 
 def fingerprint(source: Source, batch_size: int) -> str:
@@ -51,128 +48,99 @@ def fingerprint(source: Source, batch_size: int) -> str:
             ids.update(example_id.encode() + b"\0")
         values.update(np.ascontiguousarray(batch.values).tobytes())
         dtype = str(batch.values.dtype)
-    text = f"{ids.hexdigest()} {values.hexdigest()} {dtype} {source.shape}"
+    return _sha256(f"{ids.hexdigest()} {values.hexdigest()} {dtype} {source.shape}")
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make_key(manifests: Sequence[Mapping[str, Any]], **settings: Any) -> str:
-    """Stands for everything that the scores of a set depend on."""
-    document = {"version": __version__, "manifests": list(manifests), **settings}
-    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
-
-
 @dataclasses.dataclass(frozen=True)
-class ScoredSet:
-    """A set whose scores are on disk.
+class Scorer:
+    """Scores sets into an evaluation's output directory, and says so, one line a set."""
 
-    Attributes:
-      scores: the score file, read.
-      was_reused: the files were there already.
-      seconds: spent on scoring.
-    """
+    output_dir: Path
+    ensemble: Ensemble
+    config: EvaluateConfig
 
-    scores: ScoreFile
-    was_reused: bool
-    seconds: float
-
-
-class Store:
-    """The scored sets of one output directory."""
-
-    def __init__(self, output_dir: Path):
-        self._output_dir = output_dir
-
-    def scored(
-        self,
-        name: str,
-        key: str,
-        ensemble: Any,
-        source: Source,
-        *,
-        batch_size: int,
-        outputs: Sequence[str] | None,
-    ) -> ScoredSet:
-        """Scores a set, unless its files are there and were made from the same things.
+    def scores(self, name: str, source: Source, **inputs: Any) -> ScoreFile:
+        """The scores of a set, made now unless they were made from the same things before.
 
         Args:
           name: file name without suffix.
-          key: see `make_key`.
-          ensemble: the frozen members.
           source: the inputs, at most as many as memory holds: they are kept until the examples
             for the figures are chosen.
-          batch_size: inputs scored at once.
-          outputs: model outputs to compute; None: all.
+          **inputs: stand for the inputs in the key, beside the source's name.
 
         Raises:
           UserError: an input is not valid; no file of this set is left then.
         """
-        scores_path = results.scores_path(self._output_dir, name)
-        examples_path = results.examples_path(self._output_dir, name)
+        scores_path = results.scores_path(self.output_dir, name)
+        examples_path = results.examples_path(self.output_dir, name)
         record_path = scores_path.with_suffix(".json")
-        if _is_current(record_path, key, scores_path, examples_path):
-            return ScoredSet(read_scores(scores_path), True, 0.0)
-        start = time.monotonic()
-        for path in (record_path, scores_path, examples_path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-        watched = _Watched(source)
-        with watched.progress(f"scoring {source.name}"):
-            score_to_file(
-                ensemble,
-                watched.source,
-                scores_path,
-                batch_size=batch_size,
-                outputs=outputs,
-                argument="--output_dir",
-            )
+        about = {"key": self._key(source, inputs), "source": source.name}
+        how = "scored already"
+        if not _is_current(record_path, about, scores_path, examples_path):
+            start = time.monotonic()
+            for path in (record_path, scores_path, examples_path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+            self._score(source, scores_path, examples_path)
+            write_json(record_path, about | _digests(scores_path, examples_path))
+            how = f"scored in {time.monotonic() - start:.1f} s"
         scores = read_scores(scores_path)
-        _write_examples(examples_path, scores, ensemble, *watched.inputs())
-        write_json(
-            record_path,
-            {
-                "key": key,
-                "source": source.name,
-                "scores_sha256": sha256_of_file(scores_path),
-                "examples_sha256": sha256_of_file(examples_path),
-            },
+        print(f"{source.name}: {len(scores.frame):,} inputs {how}", file=sys.stderr)
+        return scores
+
+    def _key(self, source: Source, inputs: Mapping[str, Any]) -> str:
+        """Stands for everything that the scores of a set depend on."""
+        ensemble = self.ensemble
+        document = {
+            "version": __version__,
+            "manifests": [ensemble.manifest["weights_sha256"], *ensemble.manifests],
+            "num_examples": self.config.num_examples,
+            "outputs": self.config.outputs,
+            "source": source.name,
+            **inputs,
+        }
+        return _sha256(json.dumps(document, sort_keys=True, default=str))
+
+    def _score(self, source: Source, scores_path: Path, examples_path: Path) -> None:
+        seen: list[Batch] = []
+        score_to_file(
+            self.ensemble,
+            _watched(source, seen),
+            scores_path,
+            batch_size=self.config.batch_size,
+            outputs=self.config.outputs,
+            argument="--output_dir",
         )
-        return ScoredSet(scores, False, time.monotonic() - start)
+        values = np.concatenate([batch.values for batch in seen])
+        arrays = {"first": values[:NUM_FIRST]}
+        if "reconstruct" in self.ensemble.functions:
+            arrays["reconstructions"] = np.asarray(self.ensemble.reconstruct(values[:NUM_FIRST]))
+        scores = read_scores(scores_path)
+        score = rows.ranking_score(scores)
+        if score is not None:
+            ranked = scores.frame[score].to_numpy(np.float64)
+            ends = rows.extremes(ranked, scores.ensemble_scores[score].direction)
+            for end, chosen in ends.items():
+                arrays |= {end: values[chosen], f"{end}_score": ranked[chosen]}
+        write_arrays(examples_path, arrays)
 
 
-def _is_current(record_path: Path, key: str, scores_path: Path, examples_path: Path) -> bool:
+def _digests(scores_path: Path, examples_path: Path) -> dict[str, str]:
+    return {
+        "scores_sha256": sha256_of_file(scores_path),
+        "examples_sha256": sha256_of_file(examples_path),
+    }
+
+
+def _is_current(record_path: Path, about: Mapping[str, str], *paths: Path) -> bool:
     try:
-        record = read_json(record_path, "--output_dir")
-        return (
-            record.get("key") == key
-            and record.get("scores_sha256") == sha256_of_file(scores_path)
-            and record.get("examples_sha256") == sha256_of_file(examples_path)
-        )
+        return read_json(record_path, "--output_dir") == {**about, **_digests(*paths)}
     except (OSError, UserError):
         return False
-
-
-def _write_examples(
-    path: Path,
-    scores: ScoreFile,
-    ensemble: Any,
-    example_ids: Sequence[str],
-    values: np.ndarray,
-) -> None:
-    if list(scores.frame[EXAMPLE_ID]) != list(example_ids):
-        raise ValueError("The scores' example_id must be the inputs', in the same order.")
-    arrays = {"first": values[:NUM_FIRST]}
-    if "reconstruct" in getattr(ensemble, "functions", ()):
-        arrays["reconstructions"] = np.asarray(ensemble.reconstruct(values[:NUM_FIRST]))
-    score = ranking_score(scores)
-    if score is not None:
-        ranked = scores.frame[score].to_numpy(np.float64)
-        sign = 1.0 if scores.ensemble_scores[score].direction == HIGHER_IS_NORMAL else -1.0
-        # NaN sorts last at both ends: it is neither.
-        for end, sign_at_end in (("least", sign), ("most", -sign)):
-            chosen = np.argsort(sign_at_end * ranked, kind="stable")[: results.NUM_EXTREME]
-            arrays[f"{end}_normal"] = values[chosen]
-            arrays[f"{end}_normal_score"] = ranked[chosen]
-    write_arrays(path, arrays)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -183,32 +151,15 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez_compressed(file, **content)
 
 
-class _Watched:
-    """A source that shows progress and remembers what was read from it."""
+def _watched(source: Source, seen: list[Batch]) -> Source:
+    """The same source; it shows progress on a terminal and adds what is read to `seen`."""
 
-    def __init__(self, source: Source):
-        self._source = source
-        self.source = dataclasses.replace(source, read=self._read)
-        self._batches: list[Batch] = []
-        self._bar: tqdm | None = None
+    def read(batch_size: int) -> Iterator[Batch]:
+        style: dict[str, Any] = {"unit": " inputs", "leave": False, "disable": None}
+        with tqdm(total=source.num_examples, desc=f"scoring {source.name}", **style) as bar:
+            for batch in source.batches(batch_size):
+                seen.append(batch)
+                yield batch
+                bar.update(len(batch))
 
-    def _read(self, batch_size: int) -> Iterator[Batch]:
-        self._batches = []
-        for batch in self._source.batches(batch_size):
-            self._batches.append(batch)
-            yield batch
-            if self._bar is not None:
-                self._bar.update(len(batch.example_ids))
-
-    @contextlib.contextmanager
-    def progress(self, label: str) -> Iterator[None]:
-        """A bar on a terminal; nothing elsewhere."""
-        with tqdm(
-            total=self._source.num_examples, desc=label, unit=" inputs", leave=False, disable=None
-        ) as self._bar:
-            yield
-
-    def inputs(self) -> tuple[tuple[str, ...], np.ndarray]:
-        """Ids and values [num_inputs, *shape] of all that was read."""
-        example_ids = tuple(i for batch in self._batches for i in batch.example_ids)
-        return example_ids, np.concatenate([batch.values for batch in self._batches])
+    return dataclasses.replace(source, read=read)

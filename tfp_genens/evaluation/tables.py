@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,11 @@ class Cell:
     paper: str
     difference: str
 
+    @property
+    def text(self) -> str:
+        """E.g. "98.2 [97.6, 98.3]"."""
+        return f"{self.ours} {self.interval}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Line:
@@ -48,16 +52,18 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class MetricTable:
-    """One line an OoD set, one column a main score; which columns the paper has any number in."""
+    """One line an OoD set, one column a score; which columns the paper has any number in."""
 
     scores: tuple[str, ...]
     has_paper: tuple[bool, ...]
     lines: tuple[Line, ...]
 
 
-def metric_table(document: Mapping[str, Any], metric: str) -> MetricTable:
-    """The main scores by one of metrics.METRICS; `document` is a parsed results.json."""
-    scores = document["main_scores"]
+def metric_table(
+    document: Mapping[str, Any], metric: str, scores: Sequence[str] | None = None
+) -> MetricTable:
+    """Scores, or else the main ones, by one of metrics.METRICS; `document` is results.json."""
+    scores = document["main_scores"] if scores is None else scores
     rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
     lines = tuple(
         Line(
@@ -97,7 +103,12 @@ def interval(low: float, high: float) -> str:
 
 def auroc_text(row: Mapping[str, Any]) -> str:
     """A row's AUROC and its interval, e.g. "98.0 [97.6, 98.3]"."""
-    return f"{row['auroc']:.1f} {interval(row['auroc_low'], row['auroc_high'])}"
+    return value_text(row, "auroc")
+
+
+def value_text(values: Mapping[str, Any], name: str) -> str:
+    """A value and its interval, where the ends stand beside it as NAME_low and NAME_high."""
+    return f"{values[name]:.1f} {interval(values[f'{name}_low'], values[f'{name}_high'])}"
 
 
 def metric_markdown(table: MetricTable) -> str:
@@ -109,27 +120,23 @@ def metric_markdown(table: MetricTable) -> str:
     for line in table.lines:
         cells = [line.label]
         for cell, has_paper in zip(line.cells, table.has_paper, strict=True):
-            cells.append(f"{cell.ours} {cell.interval}")
-            if has_paper:
-                cells.append(cell.paper or "-")
+            cells += [cell.text, cell.paper or "-"] if has_paper else [cell.text]
         body.append(cells)
     return markdown(header, body)
 
 
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """An aligned Markdown table; the first column is text, the others numbers."""
-    lines = [[cell.replace("|", r"\|") for cell in line] for line in (header, *body)]
-    widths = [max(3, *(len(line[k]) for line in lines)) for k in range(len(header))]
+    escaped = [[cell.replace("|", r"\|") for cell in line] for line in (header, *body)]
+    first, *others = _aligned(escaped, min_width=3)
+    rule = ["-" * len(first[0]), *("-" * (len(cell) - 1) + ":" for cell in first[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (first, rule, *others))
 
-    def padded(line: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return "| " + " | ".join(cells) + " |"
 
-    rule = [("-" * width if k == 0 else "-" * (width - 1) + ":") for k, width in enumerate(widths)]
-    return "\n".join([padded(lines[0]), padded(rule), *map(padded, lines[1:])])
+def _aligned(lines: Sequence[Sequence[str]], min_width: int = 0) -> list[list[str]]:
+    """Columns of one width: the first to the left, as text, the others to the right."""
+    widths = [max(min_width, *map(len, column)) for column in zip(*lines, strict=True)]
+    return [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
 
 
 def heading(document: Mapping[str, Any]) -> str:
@@ -144,12 +151,14 @@ def summary(document: Mapping[str, Any], output_dir: str | os.PathLike) -> str:
     Main scores for which there is no room, and reasons, stand in table.md.
     """
     table = metric_table(document, "auroc")
-    columns = [["OoD set", *(_cut(line.label) for line in table.lines)]]
-    for k, score in enumerate(table.scores):
-        cells = [f"{line.cells[k].ours} {line.cells[k].interval}" for line in table.lines]
-        columns.append([score, *cells])
-    texts = [_aligned(columns[:num]) for num in range(2, len(columns) + 1)]
-    fitting = [text for text in texts if max(map(len, text)) <= MAX_WIDTH] or texts[:1]
+    lines = _aligned(
+        [
+            ["OoD set", *table.scores],
+            *([_cut(line.label), *(c.text for c in line.cells)] for line in table.lines),
+        ]
+    )
+    texts = [["  ".join(line[:num]) for line in lines] for num in range(2, len(lines[0]) + 1)]
+    fitting = [text for text in texts if len(text[0]) <= MAX_WIDTH] or texts[:1]
     parts = [
         f"{heading(document)}: AUROC in percent [95 % interval], {document['num_in']:,} "
         "in-distribution inputs",
@@ -164,15 +173,6 @@ def summary(document: Mapping[str, Any], output_dir: str | os.PathLike) -> str:
 
 def _cut(label: str) -> str:
     return label if len(label) <= MAX_LABEL else f"...{label[3 - MAX_LABEL :]}"
-
-
-def _aligned(columns: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns: the first is text, the others are numbers."""
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in zip(*columns, strict=True)
-    ]
 
 
 def table_md(document: Mapping[str, Any]) -> str:
@@ -195,18 +195,13 @@ def table_md(document: Mapping[str, Any]) -> str:
 
 def every_score_table(document: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """AUROC of every score, one line a score and one column an OoD set: header and body."""
-    ood_datasets = list(dict.fromkeys(row["ood_dataset"] for row in document["rows"]))
     scores = list(dict.fromkeys(row["score"] for row in document["rows"]))
-    rows = {(row["ood_dataset"], row["score"]): row for row in document["rows"]}
-    header = ["Score", *(results.dataset_label(document, name) for name in ood_datasets)]
+    table = metric_table(document, "auroc", scores)
     body = [
-        [
-            results.score_label(document, score),
-            *(auroc_text(rows[name, score]) for name in ood_datasets),
-        ]
-        for score in scores
+        [score, *(line.cells[k].text for line in table.lines)]
+        for k, score in enumerate(table.scores)
     ]
-    return header, body
+    return ["Score", *(line.label for line in table.lines)], body
 
 
 def csv(document: Mapping[str, Any]) -> str:
@@ -215,6 +210,4 @@ def csv(document: Mapping[str, Any]) -> str:
     for name in ("auroc_members", "members_used"):
         if name in frame:
             frame[name] = frame[name].map(lambda v: None if v is None else json.dumps(v))
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False)
-    return buffer.getvalue()
+    return frame.to_csv(index=False)
