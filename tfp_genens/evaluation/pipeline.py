@@ -49,12 +49,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     ensure_frozen(config.run_dir, members)
     ensemble = Ensemble.load(config.run_dir, members)
     in_spec, ood_names = _sets(config, ensemble)
-    source = take(
-        open_source(
-            in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
-        ),
-        config.num_examples,
+    everything = open_source(
+        in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
     )
+    source = take(everything, config.num_examples)
     in_scores, judged = _judged_sets(config, ensemble, source, ood_names, output_dir)
     document = _document(config, ensemble, in_spec, in_scores, judged)
     measured = accuracy.measure(

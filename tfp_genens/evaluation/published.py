@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Collection
 from importlib import resources
 from typing import Any
 
@@ -28,9 +27,6 @@ _COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
 
 # What the columns of likelihoods are of hangs on the training set, see "likelihood_models".
 _LIKELIHOOD_COLUMNS = ("log p", "Single IWAE", "WAIC")
-
-# Scores without a column of the paper's that are shown beside one that has it.
-_BESIDE = {"odin": ("max_softmax",)}
 
 # Variants of a set for which the paper has one name; splits ("credit_fraud/3") need no row.
 _VARIANTS = {"credit_fraud_labelled": "credit_fraud"}
@@ -88,20 +84,3 @@ def value(
         if found is not None:
             return found
     return None
-
-
-def train_datasets() -> frozenset[str]:
-    """The training sets that the paper has results for."""
-    return frozenset(train_dataset for train_dataset, _, _ in results())
-
-
-def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
-    """Those of `scores` the paper has a column for, in its columns' order, and what belongs beside
-    them; if it has none, all.
-    """
-    order = [*_document()["table_2"]["columns"], "Classifier"]
-    ranked = sorted(
-        (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
-    )
-    shown = [name for _, score in ranked for name in (score, *_BESIDE.get(score, ()))]
-    return tuple(name for name in shown if name in scores) or tuple(scores)

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from tfp_genens.evaluation.published import (
     columns,
-    main_scores,
     name_of,
     results,
-    train_datasets,
     value,
 )
 
@@ -27,6 +25,26 @@ __all__ = ["columns", "main_scores", "results", "train_datasets", "value"]
 
 ADVERSARIAL = "adversarial_unclipped"
 """The OoD set that the paper's numbers for "Adversarial" are filed under."""
+
+# Scores without a column of the paper's that are shown beside one that has it.
+_BESIDE = {"odin": ("max_softmax",)}
+
+
+def train_datasets() -> frozenset[str]:
+    """The training sets that the paper has results for."""
+    return frozenset(train_dataset for train_dataset, _, _ in results())
+
+
+def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
+    """Those of `scores` the paper has a column for, in its columns' order, and what belongs beside
+    them; if it has none, all.
+    """
+    order = list(dict.fromkeys(column for _, _, column in results()))
+    ranked = sorted(
+        (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
+    )
+    shown = [name for _, score in ranked for name in (score, *_BESIDE.get(score, ()))]
+    return tuple(name for name in shown if name in scores) or tuple(scores)
 
 
 COUNTERPARTS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist", "cifar10": "svhn"}

@@ -65,18 +65,17 @@ class Evaluation:
         """What figures call a score, e.g. "log p(x)"."""
         return results.score_label(self.document, score)
 
-    def find_row(self, ood_dataset: str, score: str) -> Mapping[str, Any] | None:
-        """The row of results.json; None where the set was not evaluated, or not by this score."""
-        rows = self.document["rows"]
-        found = (r for r in rows if (r["ood_dataset"], r["score"]) == (ood_dataset, score))
-        return next(found, None)
-
     def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
-        """The row of results.json."""
-        found = self.find_row(ood_dataset, score)
-        if found is None:
-            raise KeyError((ood_dataset, score))
-        return found
+        """The row of results.json; KeyError where the set was not evaluated by this score."""
+        for row in self.document["rows"]:
+            if (row["ood_dataset"], row["score"]) == (ood_dataset, score):
+                return row
+        raise KeyError((ood_dataset, score))
+
+    @property
+    def sets(self) -> tuple[EvaluatedSet, ...]:
+        """The in-distribution set, then the OoD sets."""
+        return (self.in_distribution, *self.ood)
 
     @property
     def has_images(self) -> bool:
@@ -93,24 +92,18 @@ def load(directory: str | os.PathLike, argument: str = ARGUMENT) -> Evaluation:
     """
     path = Path(directory)
     document = read_json(path / "results.json", argument)
-    if document.get("schema_version") != results.SCHEMA_VERSION:
-        raise UserError(
-            argument,
-            f"schema_version {results.SCHEMA_VERSION} in {path / 'results.json'}",
-            repr(document.get("schema_version")),
-        )
+    version = document.get("schema_version")
+    if version != results.SCHEMA_VERSION:
+        expected = f"schema_version {results.SCHEMA_VERSION} in {path / 'results.json'}"
+        raise UserError(argument, expected, repr(version))
 
     def read_set(name: str, file: str, label: str, attacked: list[int] | None) -> EvaluatedSet:
         scores_path = results.scores_path(path, file)
         if not scores_path.exists():
             raise UserError(argument, f"the score file {scores_path}", "nothing there")
-        return EvaluatedSet(
-            name=name,
-            label=label,
-            scores=read_scores(scores_path),
-            examples=_arrays(results.examples_path(path, file)),
-            member=attacked[0] if attacked else 0,
-        )
+        examples = _arrays(results.examples_path(path, file))
+        member = attacked[0] if attacked else 0
+        return EvaluatedSet(name, label, read_scores(scores_path), examples, member)
 
     name, label = results.IN_DISTRIBUTION, partial(results.dataset_label, document)
     return Evaluation(

@@ -50,28 +50,29 @@ def render(evaluations: Sequence[Evaluation], config: ReportConfig) -> str:
     )
     source = resources.files("tfp_genens.reporting").joinpath("report.html.j2")
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    report_command = provenance.command(
-        "report", {"evaluation_dir": config.evaluation_dir, "output": config.output}
-    )
+    flags = {"evaluation_dir": config.evaluation_dir, "output": config.output}
     return template.render(
-        sections=[
-            _section(evaluation, f"evaluation-{k}") for k, evaluation in enumerate(evaluations, 1)
-        ],
-        report_command=report_command,
+        sections=list(map(_section, evaluations)),
+        report_command=provenance.command("report", flags),
         version=__version__,
         alpha=OOD_ALPHA,
     )
 
 
-def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
+def _section(evaluation: Evaluation) -> dict[str, Any]:
     """What the template needs of one evaluation."""
     document = evaluation.document
+    manifests = document["manifests"]
+    seconds = [manifest["wall_clock_secs"] for manifest in manifests]
     return {
-        "anchor": anchor,
         "heading": tables.heading(document),
         "document": document,
-        "trained": _trained(document),
-        "config": sorted(document["manifests"][0]["config"].items()),
+        "first": manifests[0],
+        "train_label": results.dataset_label(document, document["train_dataset"]),
+        "steps": sorted({manifest["steps"] for manifest in manifests}),
+        "seconds": [_duration(sum(seconds)), _duration(float(np.mean(seconds)))],
+        "trained_by": provenance.training_commits(manifests),
+        "evaluated_by": provenance.short_commit(document.get("git_commit")),
         "metrics": [
             {"title": tables.TITLES[metric], "table": tables.metric_table(document, metric)}
             for metric in METRICS
@@ -83,40 +84,11 @@ def _section(evaluation: Evaluation, anchor: str) -> dict[str, Any]:
         ],
         "figures": _figures(evaluation),
         "commands": _commands(document),
-        "versions": {
-            "Training": document["manifests"][0]["package_versions"],
-            "Evaluation": document["versions"],
-        },
         "missing": [
-            {**entry, "label": results.dataset_label(document, entry["ood_dataset"])}
+            (results.dataset_label(document, entry["ood_dataset"]), entry["reason"])
             for entry in document["missing"]
         ],
     }
-
-
-def _trained(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts about the members, out of their manifests."""
-    manifests = document["manifests"]
-    seconds = [manifest["wall_clock_secs"] for manifest in manifests]
-    steps = sorted({manifest["steps"] for manifest in manifests})
-    facts = [
-        ("Model", document["model"]),
-        ("Members", str(document["members"])),
-        ("Training set", results.dataset_label(document, document["train_dataset"])),
-        ("Steps a member", ", ".join(f"{count:,}" for count in steps)),
-        (
-            "Training time",
-            f"{_duration(sum(seconds))} in all, {_duration(float(np.mean(seconds)))} a member",
-        ),
-        ("In-distribution inputs", f"{document['num_in']:,} of {document['in_distribution']}"),
-        ("Trained by commit", ", ".join(provenance.training_commits(manifests))),
-        ("Evaluated by commit", provenance.short_commit(document.get("git_commit"))),
-    ]
-    num_train = manifests[0].get("num_train")
-    if num_train:
-        held_out = manifests[0].get("num_validation", 0)
-        facts.insert(3, ("Training inputs", f"{num_train:,}, and {held_out:,} held out"))
-    return facts
 
 
 def _duration(seconds: float) -> str:
@@ -133,16 +105,14 @@ def calibration(scored: EvaluatedSet, alphas: Sequence[float]) -> list[dict[str,
     """
     if P_VALUE not in scored.scores.frame:
         return []
-    p_values = scored.scores.frame[P_VALUE].to_numpy(np.float64)
+    p_values = scored.values(P_VALUE)
     rows = []
     for alpha in alphas:
         flagged = int((p_values <= alpha).sum())
         interval = stats.binomtest(flagged, len(p_values)).proportion_ci(0.95, method="exact")
-        shares = (alpha, flagged / len(p_values), interval.low, interval.high)
-        percent = {
-            n: 100 * x for n, x in zip(("alpha", "flagged", "low", "high"), shares, strict=True)
-        }
-        rows.append({**percent, "num": len(p_values)})
+        row = {"alpha": alpha, "flagged": flagged / len(p_values)}
+        row |= {"low": interval.low, "high": interval.high}
+        rows.append({name: 100 * x for name, x in row.items()} | {"num": len(p_values)})
     return rows
 
 

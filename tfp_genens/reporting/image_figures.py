@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
+from tfp_genens.evaluation import rows
 from tfp_genens.evaluation.results import NUM_EXTREME
-from tfp_genens.evaluation.rows import ranking_score
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD_COLOR, Page
@@ -16,25 +15,21 @@ from tfp_genens.reporting.layout import IN_COLOR, MAX_PANELS, NEUTRAL_COLOR, OOD
 
 def extremes(evaluation: Evaluation) -> Iterator[Page]:
     """What the ranking score takes for most and least normal, in-distribution and OoD mixed."""
-    shown = [
-        s for s in (evaluation.in_distribution, *evaluation.ood) if "most_normal" in s.examples
-    ]
-    if not evaluation.has_images or len(shown) != 1 + len(evaluation.ood):
+    score = rows.ranking_score(evaluation.in_distribution.scores)
+    if not evaluation.has_images or score is None:
         return
-    score = ranking_score(evaluation.in_distribution.scores)
-    if score is None:
+    if not all("most_normal" in shown.examples for shown in evaluation.sets):
         return
-    sign = 1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else -1.0
-    label = evaluation.score_label(score)
+    label, direction = evaluation.score_label(score), evaluation.spec(score).direction
     title = f"Most and least normal inputs by {label}"
     for suffix, group in layout.groups(evaluation.ood):
-        rows = []
-        for ood in group:
-            ends = (("least", sign), ("most", -sign))
-            blocks = [_extreme_strip(evaluation, ood, f"{end}_normal", way) for end, way in ends]
-            rows.append((ood.label, blocks))
-        figure = layout.strips(title, rows, ("least normal first", "most normal first"))
-        layout.legend_of_sides(figure, evaluation.in_distribution.label)
+        ends = ("least_normal", "most_normal")
+        lines = [
+            (ood.label, [_extreme_strip(evaluation, ood, end, direction) for end in ends])
+            for ood in group
+        ]
+        figure = layout.strips(title, lines, ("least normal first", "most normal first"))
+        layout.legend(figure, layout.side_handles(evaluation.in_distribution.label))
         yield Page(
             f"extremes{suffix}",
             title,
@@ -46,14 +41,15 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
         )
 
 
-def _extreme_strip(evaluation: Evaluation, ood: EvaluatedSet, end: str, way: float) -> np.ndarray:
+def _extreme_strip(
+    evaluation: Evaluation, ood: EvaluatedSet, end: str, direction: str
+) -> np.ndarray:
     """The inputs at one end of the ranking, in-distribution and OoD mixed."""
     sides = ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR))
     images = np.concatenate([to_rgb(side.examples[end], evaluation) for side, _ in sides])
     values = np.concatenate([side.examples[f"{end}_score"] for side, _ in sides])
     colors = [color for side, color in sides for _ in side.examples[end]]
-    # NaN sorts last at both ends: it is neither.
-    chosen = np.argsort(way * values, kind="stable")[:NUM_EXTREME]
+    chosen = rows.extremes(values, direction)[end]
     return layout.strip([images[k] for k in chosen], [colors[k] for k in chosen])
 
 
@@ -67,34 +63,31 @@ def first_inputs(evaluation: Evaluation) -> Iterator[Page]:
     if not evaluation.has_images:
         return
     title = "The sets: their first inputs"
-    everyone = (evaluation.in_distribution, *evaluation.ood)
-    for suffix, group in layout.groups(everyone, MAX_PANELS + 1):
-        rows = [(shown.label, [_strip(evaluation, shown, "first")]) for shown in group]
+    for suffix, group in layout.groups(evaluation.sets, MAX_PANELS + 1):
+        lines = [(shown.label, [_strip(evaluation, shown, "first")]) for shown in group]
         yield Page(
             f"sets{suffix}",
             title,
             "The first inputs of each set as they were scored; values outside the valid range, "
             "which adversarial noise without clipping has, are shown clipped.",
-            layout.strips(title, rows),
+            layout.strips(title, lines),
         )
 
 
 def reconstructions(evaluation: Evaluation) -> Iterator[Page]:
     """Inputs beside what a member makes of them (paper, Figure 3)."""
-    shown = [
-        s for s in (evaluation.in_distribution, *evaluation.ood) if "reconstructions" in s.examples
-    ]
-    if not evaluation.has_images or not shown:
+    if not evaluation.has_images:
         return
+    shown = [s for s in evaluation.sets if "reconstructions" in s.examples]
     title = "Inputs and their reconstructions"
     for suffix, group in layout.groups(shown, MAX_PANELS + 1):
         names = ("first", "reconstructions")
-        rows = [(s.label, [_strip(evaluation, s, name) for name in names]) for s in group]
+        lines = [(s.label, [_strip(evaluation, s, name) for name in names]) for s in group]
         yield Page(
             f"reconstructions{suffix}",
             title,
             "Inputs (left) and what member 0 makes of them (right), in the same order.",
-            layout.strips(title, rows, ("inputs", "reconstructions by member 0")),
+            layout.strips(title, lines, ("inputs", "reconstructions by member 0")),
         )
 
 
@@ -104,7 +97,7 @@ def model_samples(evaluation: Evaluation) -> Iterator[Page]:
     if samples is None or samples.ndim != 5 or samples.shape[-1] not in (1, 3):
         return
     title = "Samples from the members"
-    rows = [
+    lines = [
         (f"member {m}", [layout.strip(list(to_rgb(images, evaluation)), NEUTRAL_COLOR)])
         for m, images in enumerate(samples)
     ]
@@ -112,7 +105,7 @@ def model_samples(evaluation: Evaluation) -> Iterator[Page]:
         "model_samples",
         title,
         "Images drawn from each member: what it takes the training data to look like.",
-        layout.strips(title, rows[:MAX_PANELS]),
+        layout.strips(title, lines[:MAX_PANELS]),
     )
 
 

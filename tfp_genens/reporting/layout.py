@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -55,14 +55,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """One picture.
-
-    Attributes:
-      name: file name without suffix.
-      title: one line.
-      caption: what is seen and how it was made, for those who read only this.
-      figure: the drawing.
-    """
+    """One picture: the name of its file, a line, a caption for those who read only this."""
 
     name: str
     title: str
@@ -76,6 +69,13 @@ class Page:
         return buffer.getvalue()
 
 
+def figure(title: str, width: float, height: float) -> Figure:
+    """An empty figure, in inches, with its title at the left."""
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    drawing.suptitle(title, x=0.01, ha="left")
+    return drawing
+
+
 def groups(
     sets: Sequence[EvaluatedSet], size: int = MAX_PANELS
 ) -> Iterator[tuple[str, Sequence[EvaluatedSet]]]:
@@ -85,22 +85,30 @@ def groups(
         yield suffix, sets[start : start + size]
 
 
+def set_panels(
+    title: str, group: Sequence[EvaluatedSet], x: str, y: str, handles: Sequence[Any]
+) -> tuple[Figure, Iterator[tuple[Axes, EvaluatedSet]]]:
+    """A panel a set on common axes, to be filled; the rest of the figure is finished."""
+    drawing, axes = panels(len(group), title, sharex=True, sharey=True)
+    outer_labels(drawing, x, y)
+    legend(drawing, handles)
+    return drawing, zip(axes, group, strict=True)
+
+
 def panels(
     num: int, title: str, max_columns: int = 3, height: float = 2.25, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
     """A grid of panels, `max_columns` a line and `height` inches tall; unused ones are hidden."""
     num_columns = min(num, max_columns)
     num_rows = -(-num // num_columns)
-    figure = Figure(figsize=(WIDTH, height * num_rows + 0.9), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
-    grid = figure.subplots(num_rows, num_columns, squeeze=False, **kwargs)
-    axes = list(grid.flat)
+    drawing = figure(title, WIDTH, height * num_rows + 0.9)
+    axes = list(drawing.subplots(num_rows, num_columns, squeeze=False, **kwargs).flat)
     for ax in axes[num:]:
         ax.set_visible(False)
     # Where the last line is not full, the panels above its gaps must carry their own ticks.
     for ax in axes[max(0, num - num_columns) : num]:
         ax.tick_params(labelbottom=True)
-    return figure, axes[:num]
+    return drawing, axes[:num]
 
 
 def strips(
@@ -113,11 +121,8 @@ def strips(
         total_width / num_columns * 0.87 * blocks[0].shape[0] / blocks[0].shape[1]
         for _, blocks in rows
     )
-    figure = Figure(
-        figsize=(total_width, (strip_height + 0.12) * len(rows) + 1.1), layout="constrained"
-    )
-    figure.suptitle(title, x=0.01, ha="left")
-    grid = figure.subplots(len(rows), num_columns, squeeze=False)
+    drawing = figure(title, total_width, (strip_height + 0.12) * len(rows) + 1.1)
+    grid = drawing.subplots(len(rows), num_columns, squeeze=False)
     for line, (label, blocks) in zip(grid, rows, strict=True):
         for ax, block in zip(line, blocks, strict=False):
             ax.imshow(block)
@@ -130,11 +135,11 @@ def strips(
         )
     for ax, head in zip(grid[0], heads, strict=False):
         ax.set_title(head)
-    return figure
+    return drawing
 
 
-def title(ax: Axes, ood: EvaluatedSet, right: str = "") -> None:
-    ax.set_title(ood.label)
+def title(ax: Axes, label: str, right: str = "") -> None:
+    ax.set_title(label)
     if right:
         ax.set_title(right, loc="right", fontsize=8.5, color="#444444")
 
@@ -149,10 +154,10 @@ def legend(figure: Figure, handles: Sequence[Any]) -> None:
     figure.legend(handles=list(handles), loc="outside upper right", ncols=len(handles), fontsize=9)
 
 
-def legend_of_sides(figure: Figure, in_label: str, alpha: float | None = None) -> None:
-    """Which colour is in-distribution and which the OoD set."""
+def side_handles(in_label: str, make: Callable[..., Any] = Patch, **style: Any) -> list[Any]:
+    """For a legend: which colour is in-distribution and which the OoD set."""
     sides = ((IN_COLOR, in_label), (OOD_COLOR, "OoD set"))
-    legend(figure, [Patch(color=color, alpha=alpha, label=label) for color, label in sides])
+    return [make(color=color, label=label, **style) for color, label in sides]
 
 
 def strip(images: Sequence[np.ndarray], colors: str | Sequence[str]) -> np.ndarray:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
@@ -81,72 +81,59 @@ def toward(evaluation: Evaluation, score: str) -> str:
 
 def histograms(evaluation: Evaluation) -> Iterator[Page]:
     """Distributions of each main score, in-distribution against every OoD set."""
+    inside = evaluation.in_distribution
     for score in _main_scores(evaluation):
-        spec = evaluation.spec(score)
         label = evaluation.score_label(score)
-        of = "of one member" if score in evaluation.in_distribution.scores.member_scores else ""
+        title = f"{label}: in-distribution against each OoD set"
+        x = f"{label} [{evaluation.spec(score).unit}] ({toward(evaluation, score)})"
+        of = "of one member " if score in inside.scores.member_scores else ""
         edges = np.linspace(*_range_of(evaluation, score), NUM_BINS + 1)
+        handles = layout.side_handles(inside.label, alpha=0.55)
         for suffix, group in layout.groups(evaluation.ood):
-            title = f"{label}: in-distribution against each OoD set"
-            figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
+            figure, panels = layout.set_panels(title, group, x, "share of inputs per bin", handles)
             # In-distribution peaks decide the height; taller bars are cut and their height said.
-            members = {s.member for s in group}
-            peak = max(
-                histogram(evaluation.in_distribution.values(score, m), edges).max() for m in members
-            )
-            top = 1.6 * peak or 1.0
-            for ax, ood in zip(axes, group, strict=True):
-                _histogram_panel(ax, evaluation, ood, score, edges, top)
-            layout.outer_labels(
-                figure,
-                f"{label} [{spec.unit}] ({toward(evaluation, score)})",
-                "share of inputs per bin",
-            )
-            layout.legend_of_sides(figure, evaluation.in_distribution.label, alpha=0.55)
+            in_values = {s.member: inside.values(score, s.member) for s in group}
+            top = 1.6 * max(histogram(v, edges).max() for v in in_values.values()) or 1.0
+            for ax, ood in panels:
+                notes = _draw_side(ax, in_values[ood.member], "in-dist.", IN_COLOR, edges, top)
+                notes += _draw_side(ax, ood.values(score), "OoD", OOD_COLOR, edges, top)
+                for k, (note, color) in enumerate(notes):
+                    style: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "top"}
+                    ax.text(0.5, 0.97 - 0.1 * k, note, color=color, fontsize=7.5, **style)
+                ax.set(xlim=(edges[0], edges[-1]), ylim=(0, top))
+                ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+                auroc = evaluation.row(ood.name, score)["auroc"]
+                layout.title(ax, ood.label, f"AUROC {auroc:.1f}")
             yield Page(
                 f"histograms_{score}{suffix}",
                 title,
-                f"Distribution of {label} {of} on each set, in equal bins. The "
+                f"Distribution of {label} {of}on each set, in equal bins. The "
                 "outermost bins also hold everything beyond them (said in the panel from 1 % on); "
-                "bars taller than the frame are cut, with their height beside them.".replace(
-                    "  ", " "
-                ),
+                "bars taller than the frame are cut, with their height beside them.",
                 figure,
             )
 
 
-def _histogram_panel(
-    ax: Axes, evaluation: Evaluation, ood: EvaluatedSet, score: str, edges: np.ndarray, top: float
-) -> None:
-    notes = []
-    for values, color in (
-        (evaluation.in_distribution.values(score, ood.member), IN_COLOR),
-        (ood.values(score), OOD_COLOR),
-    ):
-        shares = histogram(values, edges)
-        ax.stairs(shares, edges, fill=True, color=color, alpha=0.45, linewidth=0)
-        ax.stairs(shares, edges, color=color, linewidth=1.0)
-        peak = int(shares.argmax())
-        if shares[peak] > top:
-            near_right = peak > NUM_BINS / 2
-            at, shift, side = (peak, -2, "right") if near_right else (peak + 1, 2, "left")
-            style: dict[str, Any] = {"ha": side, "va": "top", "color": color, "fontsize": 8}
-            style |= {"xytext": (shift, -2), "textcoords": "offset points"}
-            ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), **style)
-        below, above = np.mean(values < edges[0]), np.mean(values > edges[-1])
-        name = "OoD" if color == OOD_COLOR else "in-dist."
-        for share, side in ((below, "below"), (above, "above")):
-            if share >= 0.01:
-                notes.append((f"{share:.0%} of {name} {side} the axis", color))
-        if np.isnan(values).any():
-            notes.append((f"{np.isnan(values).sum()} {name} NaN", color))
-    for k, (note, color) in enumerate(notes):
-        style = {"transform": ax.transAxes, "ha": "center", "va": "top"}
-        ax.text(0.5, 0.97 - 0.1 * k, note, color=color, fontsize=7.5, **style)
-    ax.set_ylim(0, top)
-    ax.set_xlim(edges[0], edges[-1])
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    layout.title(ax, ood, f"AUROC {evaluation.row(ood.name, score)['auroc']:.1f}")
+def _draw_side(
+    ax: Axes, values: np.ndarray, name: str, color: str, edges: np.ndarray, top: float
+) -> list[tuple[str, str]]:
+    """Returns what cannot be seen in the histogram, and the colour to say it in."""
+    shares = histogram(values, edges)
+    ax.stairs(shares, edges, fill=True, color=color, alpha=0.45, linewidth=0)
+    ax.stairs(shares, edges, color=color, linewidth=1.0)
+    peak = int(shares.argmax())
+    if shares[peak] > top:
+        near_right = peak > NUM_BINS / 2
+        at, shift, side = (peak, -2, "right") if near_right else (peak + 1, 2, "left")
+        style: dict[str, Any] = {"ha": side, "va": "top", "color": color, "fontsize": 8}
+        style |= {"xytext": (shift, -2), "textcoords": "offset points"}
+        ax.annotate(f"{shares[peak]:.0%}", (edges[at], top), **style)
+    beyond = {"below": np.mean(values < edges[0]), "above": np.mean(values > edges[-1])}
+    notes = [f"{x:.0%} of {name} {side} the axis" for side, x in beyond.items() if x >= 0.01]
+    num_nan = np.isnan(values).sum()
+    if num_nan:
+        notes.append(f"{num_nan} {name} NaN")
+    return [(note, color) for note in notes]
 
 
 def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
@@ -154,33 +141,26 @@ def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
     scores = _main_scores(evaluation)
     num_in = len(evaluation.in_distribution.scores.frame)
     grid = np.geomspace(1.0 / num_in, 1.0, 200)
+    title, y = "ROC curves", "share of OoD inputs flagged"
+    x = "false alarms: share of in-distribution inputs flagged (logarithmic)"
+    labels = [*map(evaluation.score_label, scores), "chance"]
+    styles = [*SCORE_STYLES[: len(scores)], (NEUTRAL_COLOR, ":", None)]
+    handles = [
+        Line2D([], [], color=color, linestyle=line, linewidth=width, label=label)
+        for label, (color, line, width) in zip(labels, styles, strict=True)
+    ]
     for suffix, group in layout.groups(evaluation.ood):
-        title = "ROC curves"
-        figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
-        for ax, ood in zip(axes, group, strict=True):
+        figure, panels = layout.set_panels(title, group, x, y, handles)
+        for ax, ood in panels:
             ax.plot(grid, grid, color=NEUTRAL_COLOR, linewidth=0.8, linestyle=":")
             for score, (color, line, width) in zip(scores, SCORE_STYLES, strict=False):
                 curve = mean_roc(evaluation, ood, score, grid)
                 ax.plot(grid, curve, color=color, linestyle=line, linewidth=width)
-            ax.set_xscale("log")
-            ax.set_xlim(grid[0], 1.0)
-            ax.set_ylim(-0.02, 1.02)
+            ax.set(xscale="log", xlim=(grid[0], 1.0), ylim=(-0.02, 1.02))
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
             ax.grid(color="#dddddd", linewidth=0.5)
-            layout.title(ax, ood)
-        layout.outer_labels(
-            figure,
-            "false alarms: share of in-distribution inputs flagged (logarithmic)",
-            "share of OoD inputs flagged",
-        )
-        labels = [*map(evaluation.score_label, scores), "chance"]
-        styles = [*SCORE_STYLES[: len(scores)], (NEUTRAL_COLOR, ":", None)]
-        handles = [
-            Line2D([], [], color=color, linestyle=line, linewidth=width, label=label)
-            for label, (color, line, width) in zip(labels, styles, strict=True)
-        ]
-        layout.legend(figure, handles)
+            layout.title(ax, ood.label)
         yield Page(
             f"roc{suffix}",
             title,
@@ -205,30 +185,26 @@ def mean_roc(evaluation: Evaluation, ood: EvaluatedSet, score: str, grid: np.nda
 def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
     """Rate against distortion of every input (paper, Figure 3); VAEs only."""
     pair = ("rate", "distortion")
-    if not all(score in evaluation.in_distribution.scores.member_scores for score in pair):
+    inside = evaluation.in_distribution
+    if not all(score in inside.scores.member_scores for score in pair):
         return
     ranges = [_range_of(evaluation, score) for score in pair]
     title = "Rate and distortion of each input"
+    x, y = (f"{score} [{evaluation.spec(score).unit}]" for score in pair)
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 4}
+    handles = layout.side_handles(inside.label, partial(Line2D, [], []), **dot)
     for suffix, group in layout.groups(evaluation.ood):
-        figure, axes = layout.panels(len(group), title, sharex=True, sharey=True)
-        for ax, ood in zip(axes, group, strict=True):
-            outside = np.zeros(len(ood.scores.frame), dtype=bool)
-            for shown, color in ((evaluation.in_distribution, IN_COLOR), (ood, OOD_COLOR)):
+        figure, panels = layout.set_panels(title, group, x, y, handles)
+        for ax, ood in panels:
+            share = 0.0
+            for shown, color in ((inside, IN_COLOR), (ood, OOD_COLOR)):
                 points = np.stack([shown.values(score, ood.member) for score in pair])
-                inside = [np.clip(p, *r) for p, r in zip(points, ranges, strict=True)]
-                if shown is ood:
-                    outside = np.any(~(points == inside), axis=0)
+                clipped = [np.clip(p, *r) for p, r in zip(points, ranges, strict=True)]
+                share = np.any(~(points == clipped), axis=0).mean()  # in the end, of OoD inputs
                 style: dict[str, Any] = {"s": 5, "color": color, "alpha": 0.35, "linewidth": 0}
-                ax.scatter(*inside, **style, clip_on=False, rasterized=True)
-            ax.set_xlim(*ranges[0])
-            ax.set_ylim(*ranges[1])
-            share = outside.mean()
-            layout.title(ax, ood, f"{share:.0%} at the frame" if share >= 0.005 else "")
-        units = [evaluation.spec(score).unit for score in pair]
-        layout.outer_labels(figure, f"rate [{units[0]}]", f"distortion [{units[1]}]")
-        sides = ((IN_COLOR, evaluation.in_distribution.label), (OOD_COLOR, "OoD set"))
-        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 4}
-        layout.legend(figure, [Line2D([], [], color=c, label=label, **dot) for c, label in sides])
+                ax.scatter(*clipped, **style, clip_on=False, rasterized=True)
+            ax.set(xlim=ranges[0], ylim=ranges[1])
+            layout.title(ax, ood.label, f"{share:.0%} at the frame" if share >= 0.005 else "")
         yield Page(
             f"rate_distortion{suffix}",
             title,
@@ -243,13 +219,12 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
     """False alarms on in-distribution inputs against the rate asked for."""
     if P_VALUE not in evaluation.in_distribution.scores.frame:
         return
-    p_values = evaluation.in_distribution.scores.frame[P_VALUE].to_numpy(np.float64)
+    p_values = evaluation.in_distribution.values(P_VALUE)
     num_in = len(p_values)
     alphas = np.geomspace(max(1e-3, 1.0 / num_in), 1.0, 200)
     flagged = (p_values[None, :] <= alphas[:, None]).mean(axis=1)
     title = "Calibration"
-    figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure = layout.figure(title, WIDTH / 2, WIDTH / 2)
     ax = figure.subplots()
     band = stats.binom.ppf([[0.025], [0.975]], num_in, alphas) / num_in
     ax.fill_between(alphas, *band, color="#cccccc", alpha=0.6, linewidth=0)

@@ -32,12 +32,9 @@ Curves = Mapping[int, pd.DataFrame]
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One term.
+    """One term, without the prefix of held-out inputs; of one phase, or of all where None.
 
-    Attributes:
-      term: a column, without the prefix of held-out inputs.
-      phase: the only one that is shown; None for all of them.
-      columns: the training term, the one on held-out inputs, or both.
+    Its columns are the training term, the one on held-out inputs, or both.
     """
 
     term: str
@@ -132,19 +129,17 @@ def _draw(ax: Axes, panel: Panel, curves: Curves, phases: Mapping[str, tuple[int
             style["zorder"] = 3 if is_held_out else 2
             ax.plot(shown["step"], shown[column], **_line_of(k), **style)
             scaled += _settled(shown, phases)[column].tolist()
-    ax.set_title(_words(panel.term))
+    of_phase = (panel.phase or " | ".join(phases)) if len(phases) > 1 else ""
+    layout.title(ax, _words(panel.term), of_phase)
     ax.set_ylim(*_limits(scaled))
     ax.grid(color="#dddddd", linewidth=0.5)
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    first, last = (
-        phases[panel.phase] if panel.phase else (0, max(end for _, end in phases.values()))
-    )
+    last_step = max(end for _, end in phases.values())
+    first, last = phases[panel.phase] if panel.phase else (0, last_step)
     ax.set_xlim(first, last)
-    if len(phases) > 1:
-        ax.set_title(panel.phase or " | ".join(phases), loc="right", fontsize=8.5, color="#444444")
-        for start, _ in phases.values():
-            if first < start < last:
-                ax.axvline(start, color="#666666", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    for start, _ in phases.values():
+        if first < start < last:
+            ax.axvline(start, color="#666666", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
 
 
 def _settled(frame: pd.DataFrame, phases: Mapping[str, tuple[int, int]]) -> pd.DataFrame:
@@ -156,8 +151,8 @@ def _settled(frame: pd.DataFrame, phases: Mapping[str, tuple[int, int]]) -> pd.D
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
     """The ends of the axis: all the values, and a margin."""
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
