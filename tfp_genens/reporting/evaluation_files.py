@@ -65,12 +65,18 @@ class Evaluation:
         """What figures call a score, e.g. "log p(x)"."""
         return results.score_label(self.document, score)
 
+    def find_row(self, ood_dataset: str, score: str) -> Mapping[str, Any] | None:
+        """The row of results.json; None where the set was not evaluated, or not by this score."""
+        rows = self.document["rows"]
+        found = (r for r in rows if (r["ood_dataset"], r["score"]) == (ood_dataset, score))
+        return next(found, None)
+
     def row(self, ood_dataset: str, score: str) -> Mapping[str, Any]:
-        """The row of results.json; KeyError where the set was not evaluated by this score."""
-        for row in self.document["rows"]:
-            if (row["ood_dataset"], row["score"]) == (ood_dataset, score):
-                return row
-        raise KeyError((ood_dataset, score))
+        """As `find_row`; KeyError where there is none."""
+        found = self.find_row(ood_dataset, score)
+        if found is None:
+            raise KeyError((ood_dataset, score))
+        return found
 
     @property
     def sets(self) -> tuple[EvaluatedSet, ...]:
