@@ -406,12 +406,13 @@ def test_the_gate_is_stored_in_the_manifest_and_shown(tmp_path, capsys):
     flags = {"model": "glow", "dataset": "digits", "num_members": 1, "train_steps": 2}
     flags |= {"num_levels": 2, "num_steps": 1, "width": 4, "run_dir": str(tmp_path)}
     assert train(flags) == 0
-    checks = manifest.read_manifest(tmp_path / "member_0")["checks"]
+    stored = manifest.read_manifest(tmp_path / "member_0")
+    checks = stored["checks"]
     assert {"bits_per_dim", "untrained_bits_per_dim", "probes", "warnings"} <= checks.keys()
     weights = tf.saved_model.load(str(tmp_path / "member_0" / "saved_model")).weights
     fixed = ("P:0", "sign:0", "initialized:0")  # the convolutions' permutations and signs; a flag
     learned = [weight for weight in weights if not weight.name.endswith(fixed)]
-    assert manifest["num_parameters"] == sum(weight.numpy().size for weight in learned)
+    assert stored["num_parameters"] == sum(weight.numpy().size for weight in learned)
     assert len(learned) < len(weights)
     err = capsys.readouterr().err
     assert checks["warnings"]
