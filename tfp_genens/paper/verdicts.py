@@ -44,22 +44,18 @@ def verdict(ours: float, theirs: float, interval: tuple[float, float] | None) ->
 
 
 def of_cell(
-    ours: float, theirs: float | None, interval: Interval | None, *, is_lower_better: bool = False
+    ours: float, theirs: float | None, interval: Interval | None, is_lower_better: bool = False
 ) -> str | None:
-    """`verdict` of a number of a table: NOT_EVALUATED without ours, None without the paper's.
+    """`verdict` of a table's number, percent: NOT_EVALUATED without ours, None without theirs.
 
-    Args:
-      ours: percent.
-      theirs: likewise.
-      interval: over ensembles.
-      is_lower_better: what is judged is 100 minus the number.
+    Of what is better lower, 100 minus it is judged.
     """
     if pd.isna(theirs):
         return None
     if pd.isna(ours):
         return NOT_EVALUATED
-    ends = None if interval is None else (interval.low, interval.high)
-    if not is_lower_better:
-        return verdict(ours, theirs, ends)
-    mirrored = None if ends is None else (100.0 - ends[1], 100.0 - ends[0])
-    return verdict(100.0 - ours, 100.0 - theirs, mirrored)
+    ends = interval and (interval.low, interval.high)
+    if is_lower_better:
+        ours, theirs = 100.0 - ours, 100.0 - theirs
+        ends = interval and (100.0 - interval.high, 100.0 - interval.low)
+    return verdict(ours, theirs, ends)

@@ -88,7 +88,6 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     ]
     trained = [
         {
-            "label": shared.train_label(of_dataset[0].configuration.document),
             "together": _together([panel for panel in of_dataset if panel.is_base]),
             "further": [_together([panel]) for panel in of_dataset if not panel.is_base],
         }
@@ -106,11 +105,9 @@ def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
     for configuration in configurations.group(evaluations):
         train_dataset, model = configuration.train_dataset, configuration.model
         if train_dataset not in paper.train_datasets():
-            raise UserError(
-                ARGUMENT,
-                "evaluations of what the paper's Table 2 has numbers for",
-                f"{configuration.first.directory}, of {model} on {train_dataset}",
-            )
+            expected = "evaluations of what the paper's Table 2 has numbers for"
+            got = f"{configuration.first.directory}, of {model} on {train_dataset}"
+            raise UserError(ARGUMENT, expected, got)
         base = bases.setdefault((train_dataset, model), configuration)
         panels.append(Panel(configuration, base, _cells(configuration, base is configuration)))
     return panels
@@ -118,8 +115,8 @@ def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
 
 def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
     """Set by set: the paper's rows in its order, then those that only we have."""
-    first, train_dataset = configuration.first, configuration.train_dataset
-    model = configuration.model
+    train_dataset, model = configuration.train_dataset, configuration.model
+    first = configuration.first
     scores = paper.main_scores(first.document["main_scores"], model)
     if not any(paper.columns(name, model) for name in scores):  # beyond the paper: single models
         scores = tuple(first.in_distribution.scores.member_scores)
@@ -131,13 +128,11 @@ def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
     sets = dict.fromkeys([*in_paper, *(ood.name for ood in first.ood)])
     cells = shared.cells(configuration.evaluations, sets, scores)
     is_first = cells["evaluation"].eq(0)
+    has_both = is_first & cells["difference"].notna()
     intervals = [
-        interval_over_ensembles(configuration, ood, score) if has_both else None
-        for ood, score, has_both in zip(
-            cells["ood_dataset"],
-            cells["score"],
-            cells["difference"].notna() & is_first,
-            strict=True,
+        _interval(configuration, ood, score) if is_wanted else None
+        for ood, score, is_wanted in zip(
+            cells["ood_dataset"], cells["score"], has_both, strict=True
         )
     ]
     cells = cells.join(shared.interval_columns(intervals, "ensembles"))
@@ -146,51 +141,36 @@ def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
     return cells
 
 
-def interval_over_ensembles(
-    configuration: Configuration, ood_dataset: str, score: str
-) -> Interval | None:
-    """For one repetition of a cell, see `repetition`; from the score files of the members.
+def _interval(configuration: Configuration, ood_dataset: str, score: str) -> Interval | None:
+    """For one repetition of a cell, see `repetition`; None where too little is known of members.
 
-    Args:
-      configuration: evaluations of disjoint members; further ensembles count where they were
-        judged on the same inputs and have as many members as the first.
-      ood_dataset: a set that the first evaluation has.
-      score: a member's or an ensemble's.
-
-    Returns:
-      None where there are too few members, or the score rests on more than their outputs.
+    Further ensembles count where they were judged on the same inputs and are as large as the first.
     """
     first = configuration.first
     alike = [
-        evaluation
+        (evaluation.document["members"], evaluation.row(ood_dataset, score))
         for evaluation in configuration.evaluations
         if configurations.same_inputs(evaluation, first) and evaluation.find_row(ood_dataset, score)
     ]
-    found = [evaluation.row(ood_dataset, score) for evaluation in alike]
     outputs = first.in_distribution.scores.member_scores
     if score in outputs:
         return repetition.of_draws(
-            [r["auroc_members"][m] for r in found for m in r["members_used"]]
+            [row["auroc_members"][member] for _, row in alike for member in row["members_used"]]
         )
     num_members = first.document["members"]
-    over_ensembles = repetition.of_draws(
-        [
-            row["auroc"]
-            for evaluation, row in zip(alike, found, strict=True)
-            if evaluation.document["members"] == num_members
-        ]
-    )
+    over_ensembles = repetition.of_draws([row["auroc"] for num, row in alike if num == num_members])
     combined = member_curve.combined_scores(outputs).get(score)
     if over_ensembles is not None or combined is None:
         return over_ensembles
-    (entry,) = (e for e in first.document["sets"] if e["name"] == ood_dataset)
-    (ood,) = (ood for ood in first.ood if ood.name == ood_dataset)
+    attacked = {entry["name"]: entry["attacked_members"] for entry in first.document["sets"]}
+    sets = {ood.name: ood for ood in first.ood}
     in_outputs, ood_outputs = (
         {name: rows.member_values(of_set.scores, name) for name in outputs}
-        for of_set in (first.in_distribution, ood)
+        for of_set in (first.in_distribution, sets[ood_dataset])
     )
-    attacked = entry["attacked_members"] or ()
-    return repetition.of_one_ensemble(in_outputs, ood_outputs, combined, attacked)
+    return repetition.of_one_ensemble(
+        in_outputs, ood_outputs, combined, attacked[ood_dataset] or ()
+    )
 
 
 def _together(panels: Sequence[Panel]) -> dict[str, Any]:
@@ -207,12 +187,11 @@ def _together(panels: Sequence[Panel]) -> dict[str, Any]:
         for panel in panels
         for label in configurations.attacked_sets(panel.configuration.first)
     )
-    cells = pd.concat([panel.cells for panel in panels])
-    is_adversarial = cells["ood_dataset"] == paper.ADVERSARIAL
+    judged = pd.concat([panel.cells for panel in panels]).dropna(subset="verdict")
     return {
         "panels": panels,
         "overview": _overview(columns),
-        "adversarial": cells["verdict"][is_adversarial].notna().any()
+        "adversarial": judged["ood_dataset"].eq(paper.ADVERSARIAL).any()
         and results.dataset_label(document, paper.ADVERSARIAL),
         "attacked": [label for label, count in of_attacks.items() if count > 1],
         "scores": [_score(panel, score) for panel, score in columns],
@@ -220,10 +199,7 @@ def _together(panels: Sequence[Panel]) -> dict[str, Any]:
 
 
 def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
-    """Ours and, where the paper has the score, its number and our mark, if judged.
-
-    The rows are the paper's in its order, then those that only we have.
-    """
+    """Ours and, where the paper has the score, its number and our mark, if judged."""
     documents = [panel.configuration.document for panel, _ in columns]
     ours = dict.fromkeys(ood for panel, _ in columns for ood in panel.cells["ood_dataset"])
     theirs = [n for n in paper.ood_sets(documents[0]["train_dataset"]) if n in ours]

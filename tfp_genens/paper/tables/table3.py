@@ -9,7 +9,6 @@ does not have, stand beside it.
 from __future__ import annotations
 
 import dataclasses
-import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfp_genens.artifact.spec import DIRECTIONS, HIGHER_IS_NORMAL
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.config import config_sha256
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
@@ -41,8 +40,8 @@ KINDS = [*((FRAUD, metric) for metric in METRICS), *((NORMAL, metric) for metric
 METHOD = {"method": "Method", "label": "model"}
 Found = Mapping[tuple[str, str], pd.DataFrame]
 """One of KINDS -> its numbers, a row a line of the tables."""
-Splits = Sequence[tuple[np.ndarray, np.ndarray]]
-"""Of each split, scores of normal rows and of frauds, higher being more anomalous."""
+Draws = Sequence[tuple[np.ndarray, np.ndarray]]
+"""Scores of normal rows and of frauds, higher being more anomalous, one a model or ensemble."""
 SHARE = 0.05  # of the frauds: those that decide FPR@95%TPR
 RECORDS = [
     *("method", "model", "configuration", "score", "trained_on", "members", "metric", "positive"),
@@ -115,11 +114,11 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     in_words = numbers[["num_in", "num_out"]].map(_ends)
     numbers["test_rows"] = in_words["num_in"] + " + " + in_words["num_out"]
     numbers["sides"] = numbers["splits"].map(lambda v: f"{min(v):.1f} to {max(v):.1f}")
-    kinds = list(zip(numbers["positive"], numbers["metric"], strict=True))
-    by_line = numbers.set_index("line", drop=False)
-    found = {kind: by_line[[one == kind for one in kinds]] for kind in KINDS}
+    numbers = numbers.set_index("line")
+    by_kind = numbers.groupby(["positive", "metric"])
+    found = {kind: by_kind.get_group(kind) for kind in KINDS}
     unaware = {
-        metric: found[FRAUD, metric].query(f"trained_on == '{TRAINED_ON['credit_fraud']}'")
+        metric: found[FRAUD, metric].query("trained_on == @TRAINED_ON['credit_fraud']")
         for metric in METRICS
     }
     is_choice = len(unaware[FPR]) > 1
@@ -127,44 +126,41 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         "min_splits": repetition.MIN_REPETITIONS,
         "by_fraud": numbers["verdict"][numbers["positive"] == FRAUD],
         "by_normal": numbers["verdict"][numbers["positive"] == NORMAL],
-        "overview": _overview(found),
+        "overview": _side_by_side(
+            found,
+            FRAUD,
+            METHOD | {"trained_on": "trained on", "num_splits": "splits"},
+            {"paper": "paper", "mark": ""},
+        ).join(found[FRAUD, FPR]["seconds"]),
         "best": [(METRICS[m], _best(lines, m)) for m, lines in unaware.items() if is_choice],
         "num_unaware": len(unaware[FPR]),
         "repeated": repeated,
-        "normal_positive": _normal_positive(found),
+        "normal_positive": _side_by_side(
+            found, NORMAL, METHOD, {"over_splits": "over splits", "paper": "paper", "mark": ""}
+        ),
         "hardest": _hardest(unaware[FPR], methods),
         "metrics": [(name, METRICS[name], _metric(found[FRAUD, name], name)) for name in METRICS],
     }
     return Document("table3", context, numbers[RECORDS])
 
 
-def _without_split(train_dataset: str) -> str:
-    return re.sub(r"/\d+$", "", train_dataset)
-
-
 def _check(evaluation: Evaluation) -> None:
-    train_dataset = evaluation.document["train_dataset"]
-    if _without_split(train_dataset) not in TRAINED_ON:
-        raise UserError(
-            ARGUMENT,
-            f"evaluations of models trained on {listed(list(TRAINED_ON))}, or a split of them",
-            f"{evaluation.directory}, of {evaluation.document['model']} on {train_dataset}",
-        )
+    document = evaluation.document
+    if document["train_dataset"].partition("/")[0] not in TRAINED_ON:
+        expected = f"evaluations of models trained on {listed([*TRAINED_ON])}, or a split of them"
+        got = f"{evaluation.directory}, of {document['model']} on {document['train_dataset']}"
+        raise UserError(ARGUMENT, expected, got)
     if FRAUD not in [ood.name for ood in evaluation.ood]:
-        raise UserError(
-            ARGUMENT,
-            f"evaluations of the set {FRAUD}",
-            f"{evaluation.directory}, which has none of it",
-        )
+        got = f"{evaluation.directory}, which has none of it"
+        raise UserError(ARGUMENT, f"evaluations of the set {FRAUD}", got)
 
 
 def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
     """Configurations that are the same but for split and seed, in the order given."""
     together: dict[tuple[str, ...], list[Configuration]] = {}
     for configuration in configurations.group(evaluations):
-        config = dict(configuration.document["manifests"][0]["config"])
-        config = {k: v for k, v in config.items() if k not in ("seed", "dataset")}
-        trained_on = _without_split(configuration.train_dataset)
+        config = dict(configuration.document["manifests"][0]["config"], seed=None, dataset=None)
+        trained_on, _, _ = configuration.train_dataset.partition("/")
         key = (configuration.model, trained_on, config_sha256(config))
         together.setdefault(key, []).append(configuration)
     repeated: list[Repeated] = []
@@ -178,9 +174,8 @@ def _repeated(evaluations: Sequence[Evaluation]) -> list[Repeated]:
 def _place(method: Method) -> int:
     """The paper's methods come first, in its order; further configurations last."""
     repeated, score = method
-    if repeated.base is not None:
-        score = ""
-    return paper.column(score, repeated.first.model, repeated.first.train_dataset)[0]
+    of_paper = score if repeated.base is None else ""
+    return paper.column(of_paper, repeated.first.model, repeated.first.train_dataset)[0]
 
 
 def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
@@ -194,7 +189,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
         "model": model,
         "configuration": repeated.mark or None,
         "score": score,
-        "trained_on": TRAINED_ON[_without_split(trained_on)],
+        "trained_on": TRAINED_ON[trained_on.partition("/")[0]],
         "members": [evaluation.document["members"] for evaluation in evaluations],
         "train_datasets": [split.train_dataset for split in repeated.splits],
         "num_splits": len(repeated.splits),
@@ -204,7 +199,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
         "evaluation_dirs": [str(evaluation.directory) for evaluation in evaluations],
     }
     as_sampled = float(np.mean([np.mean([row[PRECISION] for row in split]) for split in rows]))
-    draws = [_draws(split, score) for split in repeated.splits]
+    draws = [[_metrics(*draw) for draw in _draws(split, score)] for split in repeated.splits]
     for positive, metric in KINDS:
         values = [[100.0 * draw[positive][metric] for draw in of_split] for of_split in draws]
         splits = tuple(float(np.mean(of_split)) for of_split in values)
@@ -223,43 +218,30 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
             "paper": theirs,
             "difference": None if theirs is None else ours - theirs,
             "verdict": verdicts.of_cell(
-                ours,
-                theirs if repeated.base is None else None,
-                interval,
-                is_lower_better=metric == FPR,
+                ours, theirs if repeated.base is None else None, interval, metric == FPR
             ),
         }
 
 
-def _draws(split: Configuration, score: str) -> list[dict[str, dict[str, float]]]:
-    """Positive class -> metrics as fractions: one draw a member, or an ensemble."""
+def _draws(split: Configuration, score: str) -> Draws:
+    """One a member of each evaluation, or an ensemble."""
     draws = []
     for evaluation in split.evaluations:
-        direction = evaluation.spec(score).direction
-        (other,) = set(DIRECTIONS) - {direction}
-        for member in _members(evaluation, score):
-            normal, fraud = _values(evaluation, score, member)
-            draws.append(
-                {
-                    FRAUD: metrics.balanced_metrics(normal, fraud, direction),
-                    NORMAL: metrics.balanced_metrics(fraud, normal, other),
-                }
-            )
+        (fraud,) = (ood for ood in evaluation.ood if ood.name == FRAUD)
+        scores = evaluation.in_distribution.scores
+        sign = -1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else 1.0
+        for member in range(scores.num_members) if score in scores.member_scores else [None]:
+            normal = evaluation.in_distribution.values(score, member)
+            draws.append((sign * normal, sign * fraud.values(score, member)))
     return draws
 
 
-def _members(evaluation: Evaluation, score: str) -> Sequence[int | None]:
-    """Positions of those that have a single-model score; None stands for the ensemble."""
-    scores = evaluation.in_distribution.scores
-    return range(scores.num_members) if score in scores.member_scores else [None]
-
-
-def _values(
-    evaluation: Evaluation, score: str, member: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of normal rows and of frauds."""
-    (fraud,) = (ood for ood in evaluation.ood if ood.name == FRAUD)
-    return evaluation.in_distribution.values(score, member), fraud.values(score, member)
+def _metrics(normal: np.ndarray, fraud: np.ndarray) -> dict[str, dict[str, float]]:
+    """Positive class -> metrics as fractions."""
+    return {
+        FRAUD: metrics.balanced_metrics(normal, fraud, LOWER_IS_NORMAL),
+        NORMAL: metrics.balanced_metrics(fraud, normal, HIGHER_IS_NORMAL),
+    }
 
 
 def _seconds(evaluation: Evaluation, score: str) -> float:
@@ -274,27 +256,20 @@ def _ends(numbers: Sequence[int]) -> str:
     return " to ".join(map(str, sorted({min(numbers), max(numbers)})))
 
 
-def _overview(found: Found) -> pd.DataFrame:
-    lines = found[FRAUD, FPR]
-    parts = [shared.shown(lines, METHOD | {"trained_on": "trained on", "num_splits": "splits"})]
-    for metric, heading in METRICS.items():
-        parts.append(
-            shared.shown(found[FRAUD, metric], {"ours": heading, "paper": "paper", "mark": ""})
-        )
-    return pd.concat([*parts, lines["seconds"].map("{:.1f}".format)], axis=1)
+def _side_by_side(
+    found: Found, positive: str, columns: Mapping[str, str], beside: Mapping[str, str]
+) -> pd.DataFrame:
+    """Facts of each method, then ours by every metric and what stands beside it."""
+    lines = {metric: found[kind, metric] for kind, metric in KINDS if kind == positive}
+    parts = [
+        shared.shown(of_metric, {"ours": METRICS[metric], **beside})
+        for metric, of_metric in lines.items()
+    ]
+    return pd.concat([shared.shown(lines[FPR], columns), *parts], axis=1)
 
 
 def _best(lines: pd.DataFrame, metric: str) -> pd.Series:
     return lines.sort_values("ours", ascending=metric == FPR, kind="stable").iloc[0]
-
-
-def _normal_positive(found: Found) -> pd.DataFrame:
-    parts = [shared.shown(found[NORMAL, FPR], METHOD)]
-    for metric in CLASS_MATTERS:
-        columns = {"ours": METRICS[metric], "over_splits": "over splits"}
-        columns |= {"paper": "paper", "mark": ""}
-        parts.append(shared.shown(found[NORMAL, metric], columns))
-    return pd.concat(parts, axis=1)
 
 
 def _metric(lines: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -305,7 +280,7 @@ def _metric(lines: pd.DataFrame, metric: str) -> pd.DataFrame:
     return shared.shown(lines, columns)
 
 
-def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> dict[str, pd.DataFrame] | None:
+def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> pd.DataFrame | None:
     """The frauds that decide FPR@95%TPR, of what saw none, against the best method by it.
 
     None where there is nothing to compare, or not all were evaluated on the same number of frauds.
@@ -313,16 +288,18 @@ def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> dict[str, pd.D
     if len(unaware) < 2 or unaware["num_out"].nunique() > 1:
         return None
     best = _best(unaware, FPR)
-    anomalies = {line: _anomalies(*methods[line]) for line in unaware.index}
-    line = int(best["line"])
-    shares = [hardest_shares(splits, anomalies[line]) for splits in anomalies.values()]
+    firsts = {}  # the first model of each split
+    for line in unaware.index:
+        repeated, score = methods[line]
+        firsts[line] = [_draws(split, score)[0] for split in repeated.splits]
+    shares = [hardest_shares(splits, firsts[best.name]) for splits in firsts.values()]
     names = ["normal rows above", f"shared with {best['method']}"]
     found = pd.DataFrame(shares, unaware.index, columns=names)
-    found.loc[line, names[1]] = np.nan
-    return {"table": shared.shown(unaware, METHOD).join(found)}
+    found.loc[best.name, names[1]] = np.nan
+    return shared.shown(unaware, METHOD).join(found)
 
 
-def hardest_shares(splits: Splits, reference: Splits) -> tuple[float, float]:
+def hardest_shares(splits: Draws, reference: Draws) -> tuple[float, float]:
     """Of the frauds that decide FPR@95%TPR, see `hardest`; percent, in the mean over splits.
 
     Args:
@@ -339,16 +316,6 @@ def hardest_shares(splits: Splits, reference: Splits) -> tuple[float, float]:
         above.append(np.mean([np.mean(~(normal <= fraud[i])) for i in chosen]))  # NaN is above
         shared.append(np.isin(chosen, hardest(others)).mean())
     return 100.0 * float(np.mean(above)), 100.0 * float(np.mean(shared))
-
-
-def _anomalies(repeated: Repeated, score: str) -> Splits:
-    """Of each split's first model."""
-    found = []
-    for split in repeated.splits:
-        sign = -1.0 if split.first.spec(score).direction == HIGHER_IS_NORMAL else 1.0
-        normal, fraud = _values(split.first, score, _members(split.first, score)[0])
-        found.append((sign * normal, sign * fraud))
-    return found
 
 
 def hardest(fraud: np.ndarray) -> np.ndarray:
