@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tfp_genens.paper.toy import experiment, regions, steps
+from tfp_genens.paper.toy import experiment, models, regions
 from tfp_genens.paper.toy.experiment import ToySettings
-from tfp_genens.paper.toy.flow import Flow, FlowSettings
-from tfp_genens.paper.toy.gans import Gans, GanSettings, Networks
+from tfp_genens.paper.toy.models import Flow, FlowSettings, Gans, GanSettings, Networks
 from tfp_genens.seeds import derive_seed
 
 GANS = GanSettings(
@@ -34,7 +33,7 @@ def weights(module):
 
 
 def test_steps_are_taken_in_order_and_their_losses_averaged(monkeypatch):
-    monkeypatch.setattr(steps, "STEPS_A_CALL", 3)
+    monkeypatch.setattr(models, "STEPS_A_CALL", 3)
     last = tf.Variable(-1, dtype=tf.int64)
 
     def step(i):
@@ -42,18 +41,18 @@ def test_steps_are_taken_in_order_and_their_losses_averaged(monkeypatch):
         with tf.control_dependencies([in_order, last.assign(i)]):
             return tf.stack([tf.cast(i, tf.float32), 1.0])
 
-    curve = steps.train(step, 7, [2], "test")
+    curve = models.train(step, 7, [2], "test")
     assert last.numpy() == 6
     np.testing.assert_array_equal(curve, [[1, 1], [4, 1], [6, 1]])
 
 
 def test_divergence_is_an_error():
     with pytest.raises(FloatingPointError, match="not finite"):
-        steps.train(lambda i: tf.math.log(3.0 - tf.cast(i, tf.float32)), 5, [], "test")
+        models.train(lambda i: tf.math.log(3.0 - tf.cast(i, tf.float32)), 5, [], "test")
 
 
 def test_draws_in_a_graph_are_those_of_p():
-    x = steps.tensor_draws([3, 5000], tf.constant([1, 2])).numpy().reshape(-1, 2)
+    x = models.tensor_draws([3, 5000], tf.constant([1, 2])).numpy().reshape(-1, 2)
     # Five standard errors of a mean and of a (co)variance.
     np.testing.assert_allclose(x.mean(axis=0), regions.CENTRE, atol=5 / np.sqrt(len(x)))
     np.testing.assert_allclose(np.cov(x.T), np.eye(2), atol=5 * np.sqrt(2 / len(x)))

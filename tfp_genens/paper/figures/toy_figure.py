@@ -15,6 +15,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withTickedStroke
 from scipy import stats
 
+from tfp_genens.evaluation import tables
 from tfp_genens.paper import documents
 from tfp_genens.paper.toy.regions import BOX, CENTRE, box_ticks
 from tfp_genens.reporting import layout
@@ -81,25 +82,25 @@ def of_part(toy: Toy, part: str, is_centred: bool = True) -> pd.DataFrame:
     return toy.regions[(toy.regions["part"] == part) & (toy.regions["is_centred"] == is_centred)]
 
 
-def _filled(ax: Axes, values: np.ndarray, levels: np.ndarray, **kwargs: Any) -> Any:
-    """Filled contours and their scale; values beyond the levels are drawn like the ends."""
+def _score(
+    ax: Axes, toy: Toy, part: str, values: np.ndarray, levels: np.ndarray, **kwargs: Any
+) -> Any:
+    """Filled contours, what lies beyond the levels like the ends, and the threshold of a part.
+
+    Returns their scale.
+    """
     ticks = box_ticks(len(values))
-    values = np.clip(values, levels[0], levels[-1])
-    drawn = ax.contourf(ticks, ticks, values, levels, **kwargs)
+    clipped = np.clip(values, levels[0], levels[-1])
+    drawn = ax.contourf(ticks, ticks, clipped, levels, **kwargs)
+    threshold = of_part(toy, part)["threshold"].item()
+    ax.contour(ticks, ticks, values, [threshold], colors=OOD_COLOR, linewidths=1.5)
     return ax.figure.colorbar(drawn, ax=ax, shrink=0.75, pad=0.02)
-
-
-def _line(ax: Axes, values: np.ndarray, level: float, **kwargs: Any) -> Any:
-    ticks = box_ticks(len(values))
-    return ax.contour(ticks, ticks, values, [level], **kwargs)
 
 
 def _density(ax: Axes, toy: Toy) -> None:
     levels = np.linspace(*LOG_PROB_RANGE, NUM_LEVELS)
-    bar = _filled(ax, toy.flow_log_prob, levels, cmap="Blues")
+    bar = _score(ax, toy, "flow", toy.flow_log_prob, levels, cmap="Blues")
     bar.set_ticks(np.linspace(*LOG_PROB_RANGE, 5))
-    threshold = of_part(toy, "flow")["threshold"].item()
-    _line(ax, toy.flow_log_prob, threshold, colors=OOD_COLOR, linewidths=1.5)
     ax.set_title("(a) Log density of the flow [nats]")
 
 
@@ -107,7 +108,8 @@ def _boundaries(ax: Axes, toy: Toy) -> None:
     x, y = toy.points[:SHOWN_POINTS].T
     ax.scatter(x, y, s=3, color=IN_COLOR, alpha=0.35, linewidth=0, rasterized=True)
     for grid, color in zip(toy.gans.discriminators, GAN_COLORS, strict=False):
-        lines = _line(ax, grid, 0.0, colors=color, linewidths=1.3)
+        ticks = box_ticks(len(grid))
+        lines = ax.contour(ticks, ticks, grid, [0.0], colors=color, linewidths=1.3)
         lines.set(path_effects=[withTickedStroke(angle=TOWARDS_DATA, spacing=11, length=0.5)])
     ax.set_title(f"(b) D = 0 of {min(SHOWN_GANS, len(toy.gans.discriminators))} GANs")
 
@@ -116,12 +118,10 @@ def _variance(ax: Axes, toy: Toy) -> None:
     variance = toy.gans.variance
     low, high = np.log10(np.quantile(variance, [0.001, 0.999]))
     levels = np.logspace(low, high, NUM_LEVELS)
-    bar = _filled(ax, variance, levels, cmap="Blues_r", norm=LogNorm())
+    bar = _score(ax, toy, "variance", variance, levels, cmap="Blues_r", norm=LogNorm())
     powers = 10.0 ** np.arange(np.ceil(low), high)
     bar.set_ticks(powers, labels=[f"{power:g}" for power in powers])
     bar.minorticks_off()
-    threshold = of_part(toy, "variance")["threshold"].item()
-    _line(ax, variance, threshold, colors=OOD_COLOR, linewidths=1.5)
     ax.set_title(f"(c) Var(D) of {len(toy.gans.discriminators)} GANs")
 
 
@@ -147,14 +147,13 @@ def _context(toy: Toy) -> Mapping[str, Any]:
 
 
 def _regions(regions: pd.DataFrame) -> pd.DataFrame:
-    percent = (100 * regions[["mass", "mass_low", "mass_high", "box", "edge"]]).map("{:.1f}".format)
+    percent = 100 * regions[["mass", "mass_low", "mass_high", "box", "edge"]]
     signs = regions["higher_is_normal"].map({True: ">= ", False: "<= "})
     return pd.DataFrame(
         {
             "score": regions["name"],
             "accepts": signs + regions["threshold"].map("{:.4g}".format),
-            "of p(x), %": percent["mass"]
-            + (" [" + percent["mass_low"] + ", " + percent["mass_high"] + "]"),
+            "of p(x), %": percent.apply(tables.value_text, axis=1, name="mass"),
             "of the box, %": percent["box"],
             "of its edge, %": percent["edge"],
         }
@@ -172,7 +171,7 @@ def _generators(gans: Ensemble) -> pd.DataFrame:
     }
     lines = pd.DataFrame(moments).map("{:.2f}".format)
     lines.insert(0, "", _names(gans))
-    lines["accuracy of D, %"] = [f"{100 * accuracy:.1f}" for accuracy in gans.accuracies]
+    lines["accuracy of D, %"] = 100 * gans.accuracies
     return lines
 
 

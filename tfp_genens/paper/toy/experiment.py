@@ -12,9 +12,7 @@ import pandas as pd
 
 from tfp_genens.artifact.manifest import git_commit
 from tfp_genens.paper.toy import regions
-from tfp_genens.paper.toy.flow import Flow, FlowSettings
-from tfp_genens.paper.toy.gans import Gans, GanSettings
-from tfp_genens.paper.toy.steps import STEPS_A_CALL
+from tfp_genens.paper.toy.models import STEPS_A_CALL, Flow, FlowSettings, Gans, GanSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Ensemble:
       discriminators: D on the grid, logits of being real, float64 [num_members, side, side].
       samples: of each generator, float32 [num_members, num_points, 2].
       distances: the critics' estimates of the Wasserstein distance, float32 [calls, num_members],
-        see `steps.train`.
+        see `models.train`.
       cross_entropies: of the discriminators in nats, likewise.
       accuracies: share of fresh draws and samples that each discriminator tells right, float64
         [num_members].
@@ -59,8 +57,7 @@ class Toy:
     """The trained toy example.
 
     Attributes:
-      settings: what it was made with.
-      seed: likewise.
+      settings, seed: what it was made with.
       git_commit: of the code that made it, if known.
       steps_a_mean: training steps behind each entry of a loss curve; behind the last maybe fewer.
       points: held-out draws of p(x), float32 [num_points, 2].
@@ -104,9 +101,7 @@ class Toy:
 def run(settings: ToySettings, seed: int) -> Toy:
     """Trains flow, GANs and discriminators, and measures their scores; a few minutes.
 
-    Args:
-      settings: how.
-      seed: every random number derives from it.
+    Every random number derives from `seed`.
 
     Raises:
       FloatingPointError: training diverged.
@@ -119,16 +114,14 @@ def run(settings: ToySettings, seed: int) -> Toy:
         {name: log_prob(x) for name, x in places.items()}
         for log_prob in (regions.log_prob, flow.log_prob)
     )
-    found = [
+    of_density = [
         {"part": "data", "is_centred": True, **regions.region("log p(x) itself", exact)},
         {"part": "flow", "is_centred": True, **regions.region("log density of the flow", learned)},
     ]
-    ensembles = []
-    for is_centred in (True, False):
-        gans = dataclasses.replace(settings.gans, is_centred=is_centred)
-        ensemble, measured = _trained(gans, seed, places)
-        ensembles.append(ensemble)
-        found += measured
+    (gans, of_gans), (uncentred, of_uncentred) = (
+        _trained(dataclasses.replace(settings.gans, is_centred=is_centred), seed, places)
+        for is_centred in (True, False)
+    )
     return Toy(
         settings,
         seed,
@@ -137,16 +130,16 @@ def run(settings: ToySettings, seed: int) -> Toy:
         points=places["held_out"],
         flow_log_prob=learned["box"].reshape(settings.side, settings.side),
         flow_losses=flow_losses,
-        gans=ensembles[0],
-        uncentred=ensembles[1],
-        regions=pd.DataFrame(found),
+        gans=gans,
+        uncentred=uncentred,
+        regions=pd.DataFrame([*of_density, *of_gans, *of_uncentred]),
     )
 
 
 def _trained(
     settings: GanSettings, seed: int, places: Mapping[str, np.ndarray]
 ) -> tuple[Ensemble, list[dict[str, Any]]]:
-    """GANs and their regions, places being those of `regions.places`."""
+    """GANs and their regions."""
     label = "" if settings.is_centred else "uncentred: "
     gans = Gans(settings, seed, label)
     distances = gans.train()
@@ -162,9 +155,8 @@ def _trained(
         cross_entropies=cross_entropies,
         accuracies=0.5 * ((logits["test"] > 0).mean(axis=1) + (sample_logits <= 0).mean(axis=1)),
     )
-    return ensemble, [
-        {**line, "is_centred": settings.is_centred} for line in gan_regions(logits, label)
-    ]
+    found = gan_regions(logits, label)
+    return ensemble, [{**line, "is_centred": settings.is_centred} for line in found]
 
 
 def gan_regions(logits: Mapping[str, np.ndarray], label: str) -> list[dict[str, Any]]:

@@ -84,15 +84,15 @@ def region(
     limit = threshold(scores["held_out"], higher_is_normal) if value is None else value
     is_inside = {k: v >= limit if higher_is_normal else v <= limit for k, v in scores.items()}
     test = is_inside["test"]
-    interval = stats.binomtest(int(test.sum()), test.size).proportion_ci(0.95, method="exact")
+    low, high = stats.binomtest(int(test.sum()), test.size).proportion_ci(0.95, method="exact")
     return {
         "name": name,
         "threshold": limit,
         "higher_is_normal": higher_is_normal,
         "is_fitted": value is None,
         "mass": float(test.mean()),
-        "mass_low": float(interval.low),
-        "mass_high": float(interval.high),
+        "mass_low": float(low),
+        "mass_high": float(high),
         "box": float(is_inside["box"].mean()),
         "edge": float(is_inside["edge"].mean()),
     }

@@ -1,7 +1,8 @@
-"""Several small GANs on points of the plane, trained side by side but independently of each other.
+"""What Figure 2 trains: a flow and several small GANs on points of the plane.
 
-The members are the leading axis of every tensor, so that all take a step in one graph call. None
-touches another: the losses are summed, and the optimizer works on each weight by itself.
+A step of tiny networks is shorter than a Python call, so one graph call takes many. The GANs are
+trained side by side but independently: members are the leading axis of every tensor. None touches
+another, as the losses are summed, and the optimizer works on each weight by itself.
 """
 
 from __future__ import annotations
@@ -9,19 +10,125 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+from tqdm import tqdm
 
+from tfp_genens.bijectors import masked_autoregressive_flow
+from tfp_genens.models.descent import descend
 from tfp_genens.models.wgan import gradient_penalty
 from tfp_genens.paper.toy.regions import CENTRE
-from tfp_genens.paper.toy.steps import adam, tensor_draws, train
-from tfp_genens.seeds import derive_seed, numpy_generator
+from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
 
-# Gulrajani et al. (2017)
-_adam = functools.partial(adam, beta_1=0.5, beta_2=0.9)
+STEPS_A_CALL = 500
 _fold_in = tf.random.experimental.stateless_fold_in
 _split = tf.random.experimental.stateless_split
+
+Step = Callable[[tf.Tensor], tf.Tensor]
+"""The step's number (int64 []) -> its losses, float32 of one shape; it updates the weights."""
+
+
+def train(step: Step, num_steps: int, losses_shape: list[int], name: str) -> np.ndarray:
+    """Takes steps 0 to `num_steps` - 1, with a progress bar on stderr.
+
+    Returns:
+      float32 [num_calls, *losses_shape]: means of the losses over successive STEPS_A_CALL steps
+      (the last mean may be over fewer).
+
+    Raises:
+      FloatingPointError: a loss became NaN or infinite.
+    """
+
+    @tf.function
+    def call(first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        _, total = tf.while_loop(
+            lambda i, _: i < end,
+            lambda i, total: (i + 1, total + step(i)),
+            (first, tf.zeros(losses_shape)),
+            parallel_iterations=1,
+        )
+        return total / tf.cast(end - first, tf.float32)
+
+    curve = []
+    with tqdm(total=num_steps, desc=name, unit="step", disable=None) as bar:
+        for first in range(0, num_steps, STEPS_A_CALL):
+            end = min(first + STEPS_A_CALL, num_steps)
+            losses = call(tf.constant(first, tf.int64), tf.constant(end, tf.int64)).numpy()
+            if not np.isfinite(losses).all():
+                raise FloatingPointError(f"{name}: a loss is not finite before step {end}.")
+            curve.append(losses)
+            bar.update(end - first)
+    return np.stack(curve)
+
+
+def adam(variables, learning_rate, **kwargs) -> Callable[[tf.GradientTape, tf.Tensor], None]:
+    """An optimizer of these variables, as a function of a tape and the loss that it has seen."""
+    optimizer = tf_keras.optimizers.legacy.Adam(learning_rate, **kwargs)
+    optimizer._create_all_weights(variables)
+
+    def minimize(tape: tf.GradientTape, loss: tf.Tensor) -> None:
+        descend(optimizer, tape, loss, variables)
+
+    return minimize
+
+
+_gan_adam = functools.partial(adam, beta_1=0.5, beta_2=0.9)  # Gulrajani et al. (2017)
+
+
+def tensor_draws(shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+    """Draws of p(x) in a graph, float32 [*shape, 2], with a stateless seed."""
+    return tf.random.stateless_normal([*shape, 2], seed) + tf.constant(CENTRE)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowSettings:
+    """What the paper leaves open."""
+
+    num_flows: int = 4  # MAF bijectors; between them the two dimensions change places
+    hidden_units: tuple[int, ...] = (32, 32)  # of each bijector's network, ReLU
+    batch_size: int = 256
+    learning_rate: float = 5e-3  # of Adam at the start; it falls to zero along a half cosine
+    steps: int = 3000  # of maximum likelihood on fresh draws of p(x)
+
+
+class Flow(tf.Module):
+    """MAF bijectors on a standard normal, with weights and data of a seed."""
+
+    def __init__(self, settings: FlowSettings, seed: int):
+        super().__init__(name="flow")
+        self._settings, self._seed = settings, seed
+        layers: list[tfb.Bijector] = []
+        for i in range(settings.num_flows):
+            weights, units = derive_int(seed, "toy", "flow", i), settings.hidden_units
+            maf = masked_autoregressive_flow(2, hidden_units=units, seed=weights)
+            layers += [maf, tfb.Permute([1, 0])]
+        base = tfd.MultivariateNormalDiag(loc=tf.zeros(2))
+        self.distribution = tfd.TransformedDistribution(base, tfb.Chain(layers[:-1]))
+
+    def train(self) -> np.ndarray:
+        """Returns the mean negative log-likelihoods in nats, float32 [num_calls]."""
+        settings = self._settings
+        schedule = tf_keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.steps)
+        minimize = adam(self.distribution.trainable_variables, schedule)
+        seed = tf.constant(derive_seed(self._seed, "toy", "flow"))
+
+        def step(i: tf.Tensor) -> tf.Tensor:
+            x = tensor_draws([settings.batch_size], _fold_in(seed, i))
+            with tf.GradientTape() as tape:
+                loss = -tf.reduce_mean(self.distribution.log_prob(x))
+            minimize(tape, loss)
+            return loss
+
+        return train(step, settings.steps, [], "flow")
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """log density in nats: [num, 2] -> float64 [num]."""
+        return self.distribution.log_prob(tf.constant(x, tf.float32)).numpy().astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +157,13 @@ class Networks(tf.Module):
     Args:
       num_members: the networks.
       sizes: units of input, hidden layers and output.
-      seed: of the initial weights (Glorot uniform), which for each member are its own.
-      name: of the networks, which also tells their weights from others of the same seed.
+      seed: of the initial weights (Glorot uniform).
+      name: tells their weights from others of the same seed.
     """
 
     def __init__(self, num_members: int, sizes: tuple[int, ...], seed: int, name: str):
         super().__init__(name=name)
-        self.kernels = []
-        self.biases = []
+        self.kernels, self.biases = [], []
         for layer, shape in enumerate(itertools.pairwise(sizes)):
             limit = np.sqrt(6.0 / sum(shape))
             kernels = [
@@ -78,33 +184,24 @@ class Networks(tf.Module):
 class Gans(tf.Module):
     """Generators, and critics that become discriminators when they are fine-tuned.
 
-    Args:
-      settings: sizes and steps.
-      seed: of weights, data and noise.
-      label: what the progress bar says before the phase.
+    `seed` is that of weights, data and noise; the progress bar says `label` before the phase.
     """
 
     def __init__(self, settings: GanSettings, seed: int, label: str = ""):
         super().__init__(name="gans")
         self._settings, self._seed, self._label = settings, seed, label
         self._origin = tf.constant(CENTRE if settings.is_centred else (0.0, 0.0))
-        num, hidden = settings.num_members, settings.hidden_units
-        sizes = (settings.latent_size, *hidden, 2)
-        self.generators = Networks(num, sizes, seed, "toy_generator")
+        num, hidden, latent = settings.num_members, settings.hidden_units, settings.latent_size
+        self.generators = Networks(num, (latent, *hidden, 2), seed, "toy_generator")
         self.critics = Networks(num, (2, *hidden, 1), seed, "toy_critic")
 
     def train(self) -> np.ndarray:
-        """The adversarial phase: WGAN-GP.
-
-        Returns:
-          float32 [num_calls, num_members]: the critics' estimate of the distance between data and
-          samples, see `steps.train`.
+        """The adversarial phase, WGAN-GP: returns the critics' estimate of the distance between
+        data and samples, float32 [num_calls, num_members], see `train`.
         """
         settings = self._settings
-        for_critics = _adam(self.critics.trainable_variables, settings.critic_learning_rate)
-        for_generators = _adam(
-            self.generators.trainable_variables, settings.generator_learning_rate
-        )
+        for_critics = _gan_adam(self.critics.variables, settings.critic_learning_rate)
+        for_generators = _gan_adam(self.generators.variables, settings.generator_learning_rate)
         seed = tf.constant(derive_seed(self._seed, "toy", "adversarial"))
 
         def step(i: tf.Tensor) -> tf.Tensor:
@@ -126,12 +223,11 @@ class Gans(tf.Module):
     def finetune(self) -> np.ndarray:
         """Trains the critics on as discriminators, the generators standing still.
 
-        Returns:
-          float32 [num_calls, num_members]: their mean sigmoid cross-entropy in nats (log 2 where
-          data and samples cannot be told apart), see `steps.train`.
+        Returns their mean sigmoid cross-entropy in nats (log 2 where data and samples cannot be
+        told apart), float32 [num_calls, num_members], see `train`.
         """
         settings = self._settings
-        minimize = _adam(self.critics.trainable_variables, settings.critic_learning_rate)
+        minimize = _gan_adam(self.critics.variables, settings.critic_learning_rate)
         seed = tf.constant(derive_seed(self._seed, "toy", "finetune"))
 
         def step(i: tf.Tensor) -> tf.Tensor:
