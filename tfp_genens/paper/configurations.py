@@ -52,9 +52,7 @@ class Configuration:
 
 def member_names(evaluation: Evaluation) -> tuple[str, ...]:
     """Seed of the run and number within it, e.g. "0/3": no other member has both."""
-    return tuple(
-        f"{manifest['seed']}/{manifest['member']}" for manifest in evaluation.document["manifests"]
-    )
+    return tuple(f"{m['seed']}/{m['member']}" for m in evaluation.document["manifests"])
 
 
 def describe_members(evaluation: Evaluation) -> str:
@@ -78,11 +76,9 @@ def is_attack(entry: Mapping[str, Any]) -> bool:
 
 def attacked_sets(evaluation: Evaluation) -> tuple[str, ...]:
     """Labels of the OoD sets that were made against the evaluation's own members."""
-    return tuple(
-        results.dataset_label(evaluation.document, entry["name"])
-        for entry in evaluation.document["sets"]
-        if is_attack(entry)
-    )
+    document = evaluation.document
+    names = [entry["name"] for entry in document["sets"] if is_attack(entry)]
+    return tuple(results.dataset_label(document, name) for name in names)
 
 
 def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
@@ -96,19 +92,17 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     groups: dict[tuple[str, str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
         document = evaluation.document
-        config = {k: v for k, v in document["manifests"][0]["config"].items() if k != "seed"}
+        config = dict(document["manifests"][0]["config"], seed=None)
         key = (document["train_dataset"], document["model"], config_sha256(config))
         groups.setdefault(key, []).append(evaluation)
     for together in groups.values():
         for one, other in itertools.combinations(together, 2):
             shared = sorted(set(member_names(one)) & set(member_names(other)))
             if shared:
-                raise UserError(
-                    ARGUMENT,
-                    "evaluations of one configuration that share no members",
-                    f"{', '.join(shared)} (seed/member) in {one.directory} and in "
-                    f"{other.directory}",
-                )
+                names = f"{', '.join(shared)} (seed/member)"
+                expected = "evaluations of one configuration that share no members"
+                got = f"{names} in {one.directory} and in {other.directory}"
+                raise UserError(ARGUMENT, expected, got)
     return tuple(Configuration(tuple(together)) for together in groups.values())
 
 
@@ -118,34 +112,26 @@ def differences(evaluation: Evaluation, base: Evaluation) -> str:
     The seed is none, nor is the training set: tables show configurations of one set, or of splits.
     Of another model, those that both models have: the others follow from the model.
     """
-    (ours, model), (theirs, base_model) = (
-        (e.document["manifests"][0]["config"], e.document["model"]) for e in (evaluation, base)
-    )
-    names = (
-        dict.fromkeys((*ours, *theirs)) if model == base_model else [n for n in ours if n in theirs]
-    )
+    model, base_model = evaluation.document["model"], base.document["model"]
+    ours, theirs = (e.document["manifests"][0]["config"] for e in (evaluation, base))
     found = [] if model == base_model else [f"{model} (not {base_model})"]
-    found += [
-        f"{name} {ours.get(name)} (not {theirs.get(name)})"
-        for name in names
-        if name not in ("model", "seed", "dataset") and ours.get(name) != theirs.get(name)
-    ]
+    for name in dict.fromkeys((*ours, *theirs)):
+        is_said = model == base_model or (name in ours and name in theirs)
+        is_setting = name not in ("model", "seed", "dataset")
+        if is_said and is_setting and ours.get(name) != theirs.get(name):
+            found.append(f"{name} {ours.get(name)} (not {theirs.get(name)})")
     return ", ".join(found)
 
 
 def require_scores(evaluation: Evaluation, scores: Iterable[str], only_one: bool = False) -> None:
     """Raises UserError unless the evaluation has OoD sets and these scores, or one of them."""
     if not evaluation.ood:
-        raise UserError(
-            ARGUMENT, "evaluations of OoD sets", f"{evaluation.directory}, which has none"
-        )
+        got = f"{evaluation.directory}, which has none"
+        raise UserError(ARGUMENT, "evaluations of OoD sets", got)
     found = evaluation.in_distribution.scores
     known, wanted = [*found.member_scores, *found.ensemble_scores], list(scores)
     missing = [score for score in wanted if score not in known]
     if len(missing) == len(wanted) if only_one else missing:
         expected = f"one of {listed(wanted)}" if only_one else listed(missing)
-        raise UserError(
-            ARGUMENT,
-            f"evaluations that have {expected}",
-            f"{evaluation.directory}, which has {listed(known)}",
-        )
+        got = f"{evaluation.directory}, which has {listed(known)}"
+        raise UserError(ARGUMENT, f"evaluations that have {expected}", got)

@@ -133,28 +133,19 @@ def caption(template: str, **context: Any) -> str:
     return to_markdown(Document(template, context)).strip()
 
 
-_STARTS = re.compile(r"#|\||- |!\[|\d+\. ")  # of a line that does not go on from the one before
+_FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+_GOES_ON = re.compile(r"^([^#|\n].*)\n(?!$|#|\||- |!\[|\d+\. )", re.MULTILINE)
+"""A line of text, and the end of it where the next one belongs to the same paragraph or bullet."""
 
 
 def unwrapped(text: str) -> str:
     """Markdown with one line a paragraph or bullet, one empty line between, and code as it is."""
-    lines: list[str] = []
-    is_code, is_open = False, False  # is_open: the last line is text, and may go on
-    for line in text.splitlines():
-        is_fence = line.startswith("```")
-        if is_code or is_fence:
-            lines.append(line)
-            is_code, is_open = is_code != is_fence, False
-        elif not line.strip():
-            if lines and lines[-1]:
-                lines.append("")
-            is_open = False
-        elif is_open and not _STARTS.match(line):
-            lines[-1] += f" {line.strip()}"
-        else:
-            lines.append(line.rstrip())
-            is_open = not line.startswith(("#", "|"))
-    return "\n".join(lines).strip("\n") + "\n"
+    parts = _FENCED.split(text)
+    for k, part in enumerate(parts):
+        if not _FENCED.match(part):
+            part = re.sub(r"^[ \t]+|[ \t]+$", "", part, flags=re.MULTILINE)
+            parts[k] = re.sub(r"\n{3,}", "\n\n", _GOES_ON.sub(r"\1 ", part))
+    return "".join(parts).strip("\n") + "\n"
 
 
 def to_html(markdown: str) -> str:
@@ -170,9 +161,6 @@ def to_html(markdown: str) -> str:
 def to_csv(records: Records) -> str:
     """The records; lists are written as JSON, what is None or missing as nothing."""
     frame = pd.DataFrame(records)
-    for name in frame.select_dtypes(object):
-        frame[name] = [
-            json.dumps(value) if isinstance(value, (list, tuple)) else value
-            for value in frame[name]
-        ]
-    return frame.to_csv(index=False)
+    return frame.map(lambda v: json.dumps(v) if isinstance(v, (list, tuple)) else v).to_csv(
+        index=False
+    )

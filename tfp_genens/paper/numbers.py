@@ -14,12 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from tfp_genens.evaluation.published import (
-    columns,
-    name_of,
-    results,
-    value,
-)
+from tfp_genens.evaluation.published import columns, name_of, results, value
 
 __all__ = ["columns", "main_scores", "results", "train_datasets", "value"]
 
@@ -40,10 +35,9 @@ def main_scores(scores: Collection[str], model: str) -> tuple[str, ...]:
     them; if it has none, all.
     """
     order = list(dict.fromkeys(column for _, _, column in results()))
-    ranked = sorted(
-        (order.index(columns(score, model)[0]), score) for score in scores if columns(score, model)
-    )
-    shown = [name for _, score in ranked for name in (score, *_BESIDE.get(score, ()))]
+    known = [score for score in scores if columns(score, model)]
+    ranked = sorted(known, key=lambda score: (order.index(columns(score, model)[0]), score))
+    shown = [name for score in ranked for name in (score, *_BESIDE.get(score, ()))]
     return tuple(name for name in shown if name in scores) or tuple(scores)
 
 
@@ -95,12 +89,12 @@ def departures(document: Mapping[str, Any]) -> list[str]:
         name, theirs = setting["name"], setting["value"]
         if name in used and used[name] != theirs:
             notes.append(f"{name} is {used[name]}; the paper: {theirs} ({setting['source']}).")
-    for theirs in _document()["num_examples"]:
-        if theirs["model"] == model and num_examples < theirs["value"]:
-            notes.append(
-                f"At most {num_examples:,} inputs of each set were scored; the paper: "
-                f"{theirs['value']:,} ({theirs['source']})."
-            )
+    said = f"At most {num_examples:,} inputs of each set were scored"
+    notes += [
+        f"{said}; the paper: {theirs['value']:,} ({theirs['source']})."
+        for theirs in _document()["num_examples"]
+        if theirs["model"] == model and num_examples < theirs["value"]
+    ]
     return notes
 
 

@@ -50,18 +50,17 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     cells = _cells(columns, _shared_scores(columns))
     nats = _nats(columns)
     documents = [evaluation.document for evaluation in evaluations]
+    inputs = {
+        name: {key: evaluation.document["settings"].get(key) for key in INPUT_SETTINGS}
+        for name, evaluation in columns.items()
+    }
     context = {
         "base": documents[0],
         "columns": columns,
         "flags": collections.Counter(cells["flag"].dropna()),
         "min_members": repetition.MIN_REPETITIONS,
         "facts": _facts(columns, nats),
-        "differing": shared.differing(
-            {
-                name: {key: e.document["settings"].get(key) for key in INPUT_SETTINGS}
-                for name, e in columns.items()
-            }
-        ),
+        "differing": shared.differing(inputs),
         "scores": [
             {
                 "label": shared.score_label(documents, str(score)),
@@ -85,17 +84,12 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
 def _named_columns(evaluations: Sequence[Evaluation]) -> Columns:
     trained = list(dict.fromkeys(e.document["train_dataset"] for e in evaluations))
     if len(evaluations) < 2 or len(trained) > 1:
-        raise UserError(
-            ARGUMENT,
-            "two or more evaluations of one training set",
-            f"{len(evaluations)} of {', '.join(trained)}",
-        )
+        got = f"{len(evaluations)} of {', '.join(trained)}"
+        raise UserError(ARGUMENT, "two or more evaluations of one training set", got)
     configurations.group(evaluations)  # refuses what shares members: that would be no comparison
     base, *others = evaluations
-    names = [BASE]
-    names += [
-        configurations.differences(other, base) or describe_members(other) for other in others
-    ]
+    of_others = (configurations.differences(e, base) or describe_members(e) for e in others)
+    names = [BASE, *of_others]
     counts = collections.Counter(names)
     return {
         name if counts[name] == 1 else f"{name}; {describe_members(evaluation)}": evaluation
@@ -105,16 +99,14 @@ def _named_columns(evaluations: Sequence[Evaluation]) -> Columns:
 
 def _shared_scores(columns: Columns) -> list[str]:
     """The base's main scores that all have."""
-    main_scores = [
-        paper.main_scores(e.document["main_scores"], e.document["model"]) for e in columns.values()
-    ]
-    first, *others = main_scores
+    found = {
+        name: paper.main_scores(e.document["main_scores"], e.document["model"])
+        for name, e in columns.items()
+    }
+    first, *others = found.values()
     scores = [score for score in first if all(score in other for other in others)]
     if not scores:
-        got = "; ".join(
-            f"{evaluation.directory}: {', '.join(found)}"
-            for evaluation, found in zip(columns.values(), main_scores, strict=True)
-        )
+        got = "; ".join(f"{columns[k].directory}: {', '.join(v)}" for k, v in found.items())
         raise UserError(ARGUMENT, "evaluations with a main score in common", got)
     if not any(evaluation.ood for evaluation in columns.values()):
         raise UserError(ARGUMENT, "evaluations of OoD sets", "none that has any")
@@ -133,28 +125,20 @@ def _cells(columns: Columns, scores: Sequence[str]) -> pd.DataFrame:
     bases = cells.loc[cells.index - cells["evaluation"]].reset_index(drop=True)
     intervals = [repetition.of_draws(members or ()) for members in bases["auroc_members"]]
     cells = cells.join(shared.interval_columns(intervals, "base_members"))
-    cells["flag"] = [
-        _flag(evaluations[position], position, members, interval)
-        for position, members, interval in zip(
-            cells["evaluation"], cells["auroc_members"], intervals, strict=True
-        )
-    ]
+    can_be_held = cells["evaluation"].gt(0) & cells["members"].map(len).eq(1)
+    members = cells["auroc_members"].where(can_be_held, None)
+    cells["flag"] = list(map(_flag, members, intervals))
     return cells.assign(
-        column=[list(columns)[position] for position in cells["evaluation"]],
+        column=cells["evaluation"].map(dict(enumerate(columns))),
         change_from_base=cells["auroc"] - bases["auroc"],
         paper_auroc=bases["paper_auroc"],
         difference=cells["auroc"] - bases["paper_auroc"],
     ).rename(columns={"base_members_num_values": "base_members_num"})
 
 
-def _flag(
-    evaluation: Evaluation,
-    position: int,
-    members: Sequence[float] | None,
-    interval: Interval | None,
-) -> str | None:
+def _flag(members: Sequence[float] | None, interval: Interval | None) -> str | None:
     """None where nothing is held to an interval: the base, ensembles, and their scores."""
-    if position == 0 or interval is None or members is None or evaluation.document["members"] > 1:
+    if interval is None or members is None:
         return None
     if members[0] > interval.high:
         return ABOVE
@@ -197,23 +181,20 @@ def _nats(columns: Columns) -> list[dict[str, Any]]:
     """
     found = []
     for name, evaluation in columns.items():
+        about = {"record": "in_distribution", "column": name, **shared.identity(evaluation)}
         scores = evaluation.in_distribution.scores
         for output, spec in scores.member_scores.items():
             values = rows.member_values(scores, output)
             by_input = values.mean(axis=0)
-            found.append(
-                {
-                    "record": "in_distribution",
-                    "column": name,
-                    **shared.identity(evaluation),
-                    "score": output,
-                    "unit": spec.unit,
-                    "mean": float(by_input.mean()),
-                    "standard_error": float(stats.sem(by_input)),
-                    "member_means": tuple(map(float, values.mean(axis=1))),
-                    "num_in": evaluation.document["num_in"],
-                }
-            )
+            of_output = {
+                "score": output,
+                "unit": spec.unit,
+                "mean": float(by_input.mean()),
+                "standard_error": float(stats.sem(by_input)),
+                "member_means": tuple(values.mean(axis=1).tolist()),
+                "num_in": evaluation.document["num_in"],
+            }
+            found.append(about | of_output)
     return found
 
 
@@ -225,17 +206,16 @@ def _facts(columns: Columns, nats: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         steps = sorted({manifest["steps"] for manifest in document["manifests"]})
         minutes = [manifest["wall_clock_secs"] / 60 for manifest in document["manifests"]]
         facts[name] = {
-            "Members": str(document["members"]),
+            "Members": document["members"],
             "Steps a member": ", ".join(f"{number:,}" for number in steps),
             "Training time a member, min": _with_range(np.mean(minutes), minutes, "{:.1f}"),
             "In-distribution inputs": document["num_in"],
         }
     for record in nats:
         heading = f"{shared.score_label(documents, record['score'])}, {record['unit']}"
-        error = f" ± {record['standard_error']:.2f}"
-        facts[record["column"]][heading] = _with_range(
-            record["mean"], record["member_means"], "{:.2f}", error
-        )
+        mean, error = record["mean"], f" ± {record['standard_error']:.2f}"
+        of_members = record["member_means"]
+        facts[record["column"]][heading] = _with_range(mean, of_members, "{:.2f}", error)
     lines = pd.DataFrame(facts, dtype=object)
     lines.insert(0, "", lines.index)
     return lines
