@@ -17,17 +17,8 @@ from tfp_genens.reporting.layout import OOD_STYLES, Page
 SCORES = ("log_prob", "waic")
 # Not noise and attacks: their histograms lie orders of magnitude away, or in a single bin.
 SHOWN_SETS = (
-    "omniglot",
-    "not_mnist",
-    "mnist",
-    "fashion_mnist",
-    "cifar10",
-    "svhn",
-    "celeba",
-    "imagenet32",
-    "photo_patches",
-    "hflip",
-    "vflip",
+    *("omniglot", "not_mnist", "mnist", "fashion_mnist", "cifar10", "svhn", "celeba"),
+    *("imagenet32", "photo_patches", "hflip", "vflip"),
 )
 SHARE = 0.95  # of the scores of a set that the axis is for; WAIC has heavy tails
 WIDEN = 5.0  # how far the axis follows OoD scores, in widths of the in-distribution range
@@ -43,11 +34,9 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     for evaluation in evaluations:
         require_scores(evaluation, SCORES)
     title = "log p(x) of one model and WAIC of the ensemble: test inputs and OoD sets"
-    drawing, axes = layout.panels(
-        len(SCORES) * len(evaluations), title, max_columns=len(SCORES), height=3.7
-    )
+    panels = list(itertools.product(evaluations, SCORES))
+    drawing, axes = layout.panels(len(panels), title, max_columns=len(SCORES), height=3.7)
     styles = set_styles(evaluations)
-    panels = itertools.product(evaluations, SCORES)
     for ax, (evaluation, score) in zip(axes, panels, strict=True):
         shown = shown_sets(evaluation)
         limits = ends(evaluation, shown, score, WIDEN, SHARE)
@@ -57,16 +46,9 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         ax.set_title(f"{run_label(evaluation)}: {evaluation.score_label(score)}{of}")
         if score == SCORES[0]:
             ax.set_ylabel("share of inputs per bin")
-    caption = documents.caption(
-        "figure_1",
-        member=MEMBER,
-        share=SHARE,
-        widen=WIDEN,
-        evaluations=evaluations,
-        run_label=run_label,
-        shown_sets=shown_sets,
-        auroc=auroc,
-    )
+    axis = {"member": MEMBER, "share": SHARE, "widen": WIDEN}
+    functions = {"run_label": run_label, "shown_sets": shown_sets, "auroc": auroc}
+    caption = documents.caption("figure_1", evaluations=evaluations, **axis, **functions)
     return Page("figure_1", title, caption, drawing)
 
 

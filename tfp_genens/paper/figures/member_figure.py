@@ -11,7 +11,6 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations, documents
 from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
@@ -22,13 +21,8 @@ from tfp_genens.reporting.layout import WIDTH, Page
 
 
 def _style(color: str, line: Any, marker: str, width: float) -> dict[str, Any]:
-    return {
-        "color": color,
-        "linestyle": line,
-        "linewidth": width,
-        "marker": marker,
-        "markersize": 2 * width + 1,
-    }
+    points = {"marker": marker, "markersize": 2 * width + 1}
+    return {"color": color, "linestyle": line, "linewidth": width, **points}
 
 
 # Later ones are drawn on top and are thinner.
@@ -63,14 +57,16 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     for block, scores, lines in zip(blocks, joined, num_lines, strict=True):
         _block(block, scores, lines)
     layout.outer_labels(drawing, "members in the ensemble", "AUROC, percent")
-    layout.legend(drawing, _handles(joined))
-    caption = documents.caption(
-        "figure_members",
-        max_subsets=MAX_SUBSETS,
-        min_span=MIN_SPAN,
-        joined=joined,
-        heading=_heading,
-    )
+    firsts = [scores.configuration.first for scores in joined]
+    labels = {
+        score: first.score_label(score)
+        for first in firsts
+        for score in first.in_distribution.scores.ensemble_scores
+    }
+    styles = {labels[score]: style for score, style in STYLES.items() if score in labels}
+    layout.legend(drawing, [Line2D([], [], label=k, **style) for k, style in styles.items()])
+    said = {"max_subsets": MAX_SUBSETS, "min_span": MIN_SPAN, "joined": joined}
+    caption = documents.caption("figure_members", heading=_heading, **said)
     return Page("members", title, caption, drawing)
 
 
@@ -109,19 +105,6 @@ def limits(low: float, high: float) -> tuple[float, float]:
     low, high = low - missing, high + missing
     shift = max(0.0, -low) - max(0.0, high - 100.0)
     return low + shift, high + shift
-
-
-def _handles(joined: Sequence[MemberScores]) -> list[Line2D]:
-    labels = {
-        score: results.score_label(scores.configuration.first.document, score)
-        for scores in joined
-        for score in scores.configuration.first.in_distribution.scores.ensemble_scores
-    }
-    return [
-        Line2D([], [], label=labels[score], **style)
-        for score, style in STYLES.items()
-        if score in labels
-    ]
 
 
 def _heading(scores: MemberScores) -> str:

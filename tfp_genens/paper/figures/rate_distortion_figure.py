@@ -43,15 +43,8 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     blocks = drawing.subfigures(len(evaluations), 1, squeeze=False, hspace=0.04)[:, 0]
     for block, evaluation in zip(blocks, evaluations, strict=True):
         _block(block, evaluation, _ranges(evaluation, evaluations))
-    caption = documents.caption(
-        "figure_3",
-        evaluations=evaluations,
-        scores=SCORES,
-        heading=_heading,
-        shown_set=shown_set,
-        mean=_mean,
-        auroc=scores.auroc,
-    )
+    functions = {"heading": _heading, "shown_set": shown_set, "mean": _mean, "auroc": scores.auroc}
+    caption = documents.caption("figure_3", evaluations=evaluations, scores=SCORES, **functions)
     return Page("figure_3", title, caption, drawing)
 
 
@@ -65,11 +58,8 @@ def _check(evaluation: Evaluation) -> None:
     require_scores(evaluation, SCORES)
     sides = (evaluation.in_distribution, shown_set(evaluation))
     if not evaluation.has_images or not all(name in s.examples for s in sides for name in EXAMPLES):
-        raise UserError(
-            ARGUMENT,
-            "evaluations that keep examples of images and their reconstructions",
-            f"{evaluation.directory}, which does not",
-        )
+        expected = "evaluations that keep examples of images and their reconstructions"
+        raise UserError(ARGUMENT, expected, f"{evaluation.directory}, which does not")
 
 
 def _heading(evaluation: Evaluation) -> str:
@@ -91,10 +81,8 @@ def _block(block: SubFigure, evaluation: Evaluation, ranges: Ranges) -> None:
     block.suptitle(_heading(evaluation), x=0.01, ha="left", fontsize=10.5)
     axes = block.subplots(2, 2, height_ratios=(1, 2))
     ood = shown_set(evaluation)
-    for ax, shown, color in zip(
-        axes[0], (evaluation.in_distribution, ood), (IN_COLOR, OOD_COLOR), strict=True
-    ):
-        _images(ax, evaluation, shown, color)
+    _images(axes[0, 0], evaluation, evaluation.in_distribution, IN_COLOR)
+    _images(axes[0, 1], evaluation, ood, OOD_COLOR)
     _scatter(axes[1, 0], evaluation, ranges)
     scores.histograms(axes[1, 1], evaluation, [ood], "log_prob", ranges["log_prob"])
     axes[1, 1].set_ylabel("share of inputs per bin")
@@ -117,10 +105,8 @@ def _images(ax: Axes, evaluation: Evaluation, shown: EvaluatedSet, color: str) -
 
 def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
     points, colors, order, handles = [], [], [], []
-    for shown, color in (
-        (evaluation.in_distribution, IN_COLOR),
-        (shown_set(evaluation), OOD_COLOR),
-    ):
+    sides = (evaluation.in_distribution, IN_COLOR), (shown_set(evaluation), OOD_COLOR)
+    for shown, color in sides:
         found = np.stack([shown.values(score, MEMBER) for score in SCORES[:2]], axis=1)
         clipped = np.clip(found, *np.transpose([ranges[score] for score in SCORES[:2]]))
         outside = np.any(clipped != found, axis=1).mean()  # NaN is outside, and cannot be drawn
@@ -133,19 +119,12 @@ def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
     mixed = np.argsort(np.concatenate(order), kind="stable")
     x, y = np.concatenate(points)[mixed].T
     ax.scatter(x, y, s=5, c=np.array(colors)[mixed], alpha=0.4, linewidth=0, rasterized=True)
-    ax.set(
-        xlim=_widened(ranges["rate"]),
-        ylim=_widened(ranges["distortion"]),
-        xlabel=axis_label(evaluation, "rate"),
-        ylabel=axis_label(evaluation, "distortion"),
-    )
+    for axis, score in zip("xy", SCORES, strict=False):
+        low, high = ranges[score]
+        margin = 0.02 * (high - low)  # so that points at the frame are seen whole
+        ax.set(**{f"{axis}lim": (low - margin, high + margin)})
+        ax.set(**{f"{axis}label": axis_label(evaluation, score)})
     scores.legend_below(ax, handles=handles)
-
-
-def _widened(ends: tuple[float, float]) -> tuple[float, float]:
-    """So that points at the frame are seen whole."""
-    margin = 0.02 * (ends[1] - ends[0])
-    return ends[0] - margin, ends[1] + margin
 
 
 def _mean(shown: EvaluatedSet, score: str) -> float:

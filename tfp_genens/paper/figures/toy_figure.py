@@ -48,14 +48,10 @@ def figure(toy: Toy) -> Page:
         ax.add_patch(Circle(CENTRE, radius, fill=False, **DISC_STYLE))
         ax.set(aspect="equal", xlim=BOX, ylim=BOX, xlabel="x1")
     axes[0].set_ylabel("x2")
-    handles = [
-        Line2D([], [], label="smallest region with 95 % of p(x)", **DISC_STYLE),
-        Line2D([], [], color=OOD_COLOR, label="threshold that accepts 95 % of held-out p(x)"),
-        *(
-            Line2D([], [], color=color, label=name)
-            for color, name in zip(GAN_COLORS, _names(toy.gans), strict=False)
-        ),
-    ]
+    colors = {"threshold that accepts 95 % of held-out p(x)": OOD_COLOR}
+    colors |= dict(zip(_names(toy.gans), GAN_COLORS, strict=False))
+    handles = [Line2D([], [], label="smallest region with 95 % of p(x)", **DISC_STYLE)]
+    handles += [Line2D([], [], color=color, label=name) for name, color in colors.items()]
     drawing.legend(handles=handles, loc="outside lower left", ncols=len(handles))
     return Page("figure_2", TITLE, documents.caption("figure_2", **_context(toy)), drawing)
 
