@@ -1,9 +1,8 @@
 """The paper's numbers and settings, and where a run of ours departs from them.
 
-The numbers are `evaluation.published`'s; the settings are in `settings.json`, what others
-published in `published_bits_per_dim.json`. Our
-`adversarial_unclipped` is the paper's "Adversarial": its zeros come from pixels outside [0, 1], so
-the clipped variants have no number there.
+The numbers are `evaluation.published`'s; the settings are in `settings.json`, others' numbers in
+`published_bits_per_dim.json`. Our `adversarial_unclipped` is the paper's "Adversarial": its zeros
+come from pixels outside [0, 1], so the clipped variants have no number there.
 """
 
 from __future__ import annotations
@@ -77,11 +76,7 @@ def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
 
 
 def departures(document: Mapping[str, Any]) -> list[str]:
-    """One sentence a setting in which an evaluation departs from the paper's, where both are known.
-
-    Args:
-      document: results.json.
-    """
+    """One sentence a setting in which results.json departs from the paper, where both are known."""
     model, num_examples = document["model"], document["settings"]["num_examples"]
     used = {**document["manifests"][0]["config"], "num_members": document["members"]}
     notes = []

@@ -26,11 +26,8 @@ CHANCE = 50.0  # the paper's AUROC below this claims that a score fails
 def verdict(ours: float, theirs: float, interval: tuple[float, float] | None) -> str:
     """One of VERDICTS, by the rule in `templates/judged.md.j2`.
 
-    Args:
-      ours: AUROC in percent, unrounded.
-      theirs: the paper's, as printed.
-      interval: ends, both included, of the interval over ensembles in percent; None where there
-        is none.
+    Ours is AUROC in percent, unrounded; theirs as printed; the ends of the interval over ensembles
+    are both included.
     """
     for name, value in (("ours", ours), ("theirs", theirs)):
         if not (math.isfinite(value) and 0.0 <= value <= 100.0):

@@ -25,11 +25,8 @@ def ends(
     evaluation: Evaluation, shown: Sequence[EvaluatedSet], score: str, *args: float
 ) -> tuple[float, float]:
     """Of a score's axis, see `score_figures.robust_range`."""
-    return score_figures.robust_range(
-        evaluation.in_distribution.values(score, MEMBER),
-        [s.values(score, MEMBER) for s in shown],
-        *args,
-    )
+    inside, *others = [s.values(score, MEMBER) for s in (evaluation.in_distribution, *shown)]
+    return score_figures.robust_range(inside, others, *args)
 
 
 def axis_label(evaluation: Evaluation, score: str) -> str:
@@ -47,13 +44,8 @@ def histograms(
 ) -> None:
     """In-distribution inputs against OoD sets, with AUROCs in the legend below the panel.
 
-    Args:
-      ax: the panel.
-      evaluation: what is shown.
-      shown: OoD sets, one a style at most.
-      score: of the member that is shown, or of the ensemble.
-      limits: ends of the axis. Scores outside are not drawn; the legend says what share they are.
-      styles: colour and line of each OoD set.
+    `shown` are OoD sets, one of `styles` (colour and line) each. Scores outside `limits`, the ends
+    of the axis, are not drawn; the legend says what share they are.
     """
     edges = np.linspace(*limits, NUM_BINS + 1)
     inside = evaluation.in_distribution
@@ -75,9 +67,12 @@ def histograms(
 
 
 def legend_below(ax: Axes, **kwargs: Any) -> None:
-    ax.legend(
-        loc="upper left", bbox_to_anchor=(0.0, -0.2), borderaxespad=0.0, fontsize=8.5, **kwargs
-    )
+    place: dict[str, Any] = {
+        "loc": "upper left",
+        "bbox_to_anchor": (0.0, -0.2),
+        "borderaxespad": 0.0,
+    }
+    ax.legend(fontsize=8.5, **place, **kwargs)
 
 
 def _outside(values: np.ndarray, limits: tuple[float, float]) -> str:

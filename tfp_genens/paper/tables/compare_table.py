@@ -19,9 +19,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import rows
 from tfp_genens.paper import configurations, repetition, shared
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.configurations import INPUT_SETTINGS, describe_members
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.repetition import Interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 BASE = "base"
@@ -48,10 +46,12 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """
     columns = _named_columns(evaluations)
     cells = _cells(columns, _shared_scores(columns))
-    nats = _nats(columns)
+    records: list[Any] = _records(columns)
     documents = [evaluation.document for evaluation in evaluations]
     inputs = {
-        name: {key: evaluation.document["settings"].get(key) for key in INPUT_SETTINGS}
+        name: {
+            key: evaluation.document["settings"].get(key) for key in configurations.INPUT_SETTINGS
+        }
         for name, evaluation in columns.items()
     }
     context = {
@@ -59,7 +59,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         "columns": columns,
         "flags": collections.Counter(cells["flag"].dropna()),
         "min_members": repetition.MIN_REPETITIONS,
-        "facts": _facts(columns, nats),
+        "facts": _facts(columns, records),
         "differing": shared.differing(inputs),
         "scores": [
             {
@@ -70,13 +70,6 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
             for score, of_score in cells.groupby("score", sort=False)
         ],
     }
-    records: list[Any] = []
-    for name, evaluation in columns.items():
-        manifests = evaluation.document["manifests"]
-        training = {"record": "training", "column": name, **shared.identity(evaluation)}
-        training |= {key: [m[key] for m in manifests] for key in ("steps", "wall_clock_secs")}
-        records.append(training)
-        records += [record for record in nats if record["column"] == name]
     aurocs = cells[cells["auroc"].notna()].assign(record="auroc")[AUROC_RECORDS]
     return Document("compare", context, records + aurocs.to_dict("records"))
 
@@ -88,13 +81,15 @@ def _named_columns(evaluations: Sequence[Evaluation]) -> Columns:
         raise UserError(ARGUMENT, "two or more evaluations of one training set", got)
     configurations.group(evaluations)  # refuses what shares members: that would be no comparison
     base, *others = evaluations
-    of_others = (configurations.differences(e, base) or describe_members(e) for e in others)
-    names = [BASE, *of_others]
-    counts = collections.Counter(names)
-    return {
-        name if counts[name] == 1 else f"{name}; {describe_members(evaluation)}": evaluation
-        for name, evaluation in zip(names, evaluations, strict=True)
-    }
+    members = list(map(configurations.describe_members, evaluations))
+    names = [BASE]
+    for other, its_members in zip(others, members[1:], strict=True):
+        names.append(configurations.differences(other, base) or its_members)
+    names = [
+        name if names.count(name) == 1 else f"{name}; {its_members}"
+        for name, its_members in zip(names, members, strict=True)
+    ]
+    return dict(zip(names, evaluations, strict=True))
 
 
 def _shared_scores(columns: Columns) -> list[str]:
@@ -136,7 +131,7 @@ def _cells(columns: Columns, scores: Sequence[str]) -> pd.DataFrame:
     ).rename(columns={"base_members_num_values": "base_members_num"})
 
 
-def _flag(members: Sequence[float] | None, interval: Interval | None) -> str | None:
+def _flag(members: Sequence[float] | None, interval: repetition.Interval | None) -> str | None:
     """None where nothing is held to an interval: the base, ensembles, and their scores."""
     if interval is None or members is None:
         return None
@@ -173,15 +168,18 @@ def _with_range(mean: float, of_members: Sequence[float], form: str, more: str =
     return text
 
 
-def _nats(columns: Columns) -> list[dict[str, Any]]:
-    """Every member output over the in-distribution test inputs, one record a column and output.
+def _records(columns: Columns) -> list[dict[str, Any]]:
+    """Of each column its training, and every member output over in-distribution test inputs.
 
     mean: over members and inputs, in the output's unit. standard_error: over inputs, the members
     taken as given. member_means: each member's mean over inputs.
     """
     found = []
     for name, evaluation in columns.items():
-        about = {"record": "in_distribution", "column": name, **shared.identity(evaluation)}
+        about = {"column": name, **shared.identity(evaluation)}
+        manifests = evaluation.document["manifests"]
+        of_members = {key: [m[key] for m in manifests] for key in ("steps", "wall_clock_secs")}
+        found.append({"record": "training"} | about | of_members)
         scores = evaluation.in_distribution.scores
         for output, spec in scores.member_scores.items():
             values = rows.member_values(scores, output)
@@ -194,28 +192,28 @@ def _nats(columns: Columns) -> list[dict[str, Any]]:
                 "member_means": tuple(values.mean(axis=1).tolist()),
                 "num_in": evaluation.document["num_in"],
             }
-            found.append(about | of_output)
+            found.append({"record": "in_distribution"} | about | of_output)
     return found
 
 
-def _facts(columns: Columns, nats: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _facts(columns: Columns, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """In-distribution facts: a line a fact, a column an evaluation."""
     documents = [evaluation.document for evaluation in columns.values()]
-    facts: dict[str, dict[str, Any]] = {}
-    for name, document in zip(columns, documents, strict=True):
-        steps = sorted({manifest["steps"] for manifest in document["manifests"]})
-        minutes = [manifest["wall_clock_secs"] / 60 for manifest in document["manifests"]]
-        facts[name] = {
-            "Members": document["members"],
-            "Steps a member": ", ".join(f"{number:,}" for number in steps),
-            "Training time a member, min": _with_range(np.mean(minutes), minutes, "{:.1f}"),
-            "In-distribution inputs": document["num_in"],
-        }
-    for record in nats:
-        heading = f"{shared.score_label(documents, record['score'])}, {record['unit']}"
-        mean, error = record["mean"], f" ± {record['standard_error']:.2f}"
-        of_members = record["member_means"]
-        facts[record["column"]][heading] = _with_range(mean, of_members, "{:.2f}", error)
+    facts: dict[str, dict[str, Any]] = {name: {} for name in columns}
+    for record in records:
+        of_column = facts[record["column"]]
+        if record["record"] == "training":
+            minutes = np.divide(record["wall_clock_secs"], 60)
+            of_column["Members"] = len(minutes)
+            of_column["Steps a member"] = ", ".join(f"{n:,}" for n in sorted({*record["steps"]}))
+            of_column["Training time a member, min"] = _with_range(
+                minutes.mean(), minutes, "{:.1f}"
+            )
+            of_column["In-distribution inputs"] = columns[record["column"]].document["num_in"]
+        else:
+            heading = f"{shared.score_label(documents, record['score'])}, {record['unit']}"
+            mean, error = record["mean"], f" ± {record['standard_error']:.2f}"
+            of_column[heading] = _with_range(mean, record["member_means"], "{:.2f}", error)
     lines = pd.DataFrame(facts, dtype=object)
     lines.insert(0, "", lines.index)
     return lines

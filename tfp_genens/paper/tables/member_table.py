@@ -31,10 +31,9 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         joined = member_scores(configuration)
         points = joined.curve()
         shown.append(_shown(joined, points))
-        points.insert(0, "train_dataset", configuration.train_dataset)
-        points.insert(1, "model", configuration.model)
-        points.insert(2, "members", [joined.members] * len(points))
-        records.append(points)
+        about = {"train_dataset": configuration.train_dataset, "model": configuration.model}
+        members = [joined.members] * len(points)
+        records.append(pd.DataFrame({**about, "members": members}).join(points))
     context = {"max_subsets": MAX_SUBSETS, "size": ENSEMBLE_SIZE, "configurations": shown}
     return Document("members", context, pd.concat(records))
 
@@ -68,12 +67,10 @@ def _disjoint(joined: MemberScores, score: str) -> pd.DataFrame | None:
     if num < 2:
         return None
     subsets = np.arange(num * ENSEMBLE_SIZE).reshape(num, ENSEMBLE_SIZE)
-    aurocs = pd.DataFrame(
-        member_curve.subset_aurocs(
-            joined.in_outputs, joined.ood_outputs, joined.scores[score], subsets
-        ),
-        index=[", ".join(joined.members[position] for position in subset) for subset in subsets],
-    ).T
+    inputs = (joined.in_outputs, joined.ood_outputs, joined.scores[score])
+    found = member_curve.subset_aurocs(*inputs, subsets)
+    names = [", ".join(joined.members[position] for position in subset) for subset in subsets]
+    aurocs = pd.DataFrame(found, index=names).T
     aurocs["largest difference"] = np.ptp(aurocs.to_numpy(), axis=1)
     aurocs.insert(0, "OoD set", aurocs.index.map(joined.labels(aurocs.index)))
     return aurocs

@@ -21,7 +21,6 @@ from tfp_genens.paper import configurations, member_curve, repetition, shared, v
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.configurations import Configuration, describe_members
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.repetition import Interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 RECORDS = [
@@ -141,7 +140,9 @@ def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
     return cells
 
 
-def _interval(configuration: Configuration, ood_dataset: str, score: str) -> Interval | None:
+def _interval(
+    configuration: Configuration, ood_dataset: str, score: str
+) -> repetition.Interval | None:
     """For one repetition of a cell, see `repetition`; None where too little is known of members.
 
     Further ensembles count where they were judged on the same inputs and are as large as the first.

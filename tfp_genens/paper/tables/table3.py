@@ -109,12 +109,9 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     numbers = pd.DataFrame(
         {"line": line, **record} for line, m in enumerate(methods) for record in _numbers(*m)
     )
+    numbers = numbers.set_index("line")
     numbers["mark"] = numbers["verdict"].map(verdicts.MARKS)
     numbers["over_splits"] = shared.ends(numbers, "splits")
-    in_words = numbers[["num_in", "num_out"]].map(_ends)
-    numbers["test_rows"] = in_words["num_in"] + " + " + in_words["num_out"]
-    numbers["sides"] = numbers["splits"].map(lambda v: f"{min(v):.1f} to {max(v):.1f}")
-    numbers = numbers.set_index("line")
     by_kind = numbers.groupby(["positive", "metric"])
     found = {kind: by_kind.get_group(kind) for kind in KINDS}
     unaware = {
@@ -183,6 +180,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
     document, evaluations = repeated.first.document, repeated.evaluations
     model, trained_on = document["model"], document["train_dataset"]
     rows = [[e.row(FRAUD, score) for e in split.evaluations] for split in repeated.splits]
+    num_in, num_out = (tuple(r[0][k] for r in rows) for k in ("num_in", "num_out"))
     of_method = {
         "method": paper.column(score, model, trained_on)[1] or results.score_label(document, score),
         "label": repeated.label,
@@ -193,8 +191,9 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
         "members": [evaluation.document["members"] for evaluation in evaluations],
         "train_datasets": [split.train_dataset for split in repeated.splits],
         "num_splits": len(repeated.splits),
-        "num_in": tuple(of_split[0]["num_in"] for of_split in rows),
-        "num_out": tuple(of_split[0]["num_out"] for of_split in rows),
+        "num_in": num_in,
+        "num_out": num_out,
+        "test_rows": f"{_ends(num_in)} + {_ends(num_out)}",
         "seconds": float(np.mean([_seconds(evaluation, score) for evaluation in evaluations])),
         "evaluation_dirs": [str(evaluation.directory) for evaluation in evaluations],
     }
@@ -212,6 +211,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
             "splits": splits,
             "smallest": min(splits),
             "largest": max(splits),
+            "sides": f"{min(splits):.1f} to {max(splits):.1f}",
             "splits_low": interval and interval.low,
             "splits_high": interval and interval.high,
             "as_sampled": as_sampled if (positive, metric) == (FRAUD, PRECISION) else None,

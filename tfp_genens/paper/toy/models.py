@@ -196,9 +196,7 @@ class Gans(tf.Module):
         self.critics = Networks(num, (2, *hidden, 1), seed, "toy_critic")
 
     def train(self) -> np.ndarray:
-        """The adversarial phase, WGAN-GP: returns the critics' estimate of the distance between
-        data and samples, float32 [num_calls, num_members], see `train`.
-        """
+        """WGAN-GP. Returns the critics' distance of data and samples, [num_calls, num_members]."""
         settings = self._settings
         for_critics = _gan_adam(self.critics.variables, settings.critic_learning_rate)
         for_generators = _gan_adam(self.generators.variables, settings.generator_learning_rate)

@@ -70,11 +70,7 @@ def region(
 ) -> dict[str, Any]:
     """One line of `Toy.regions`, which says what the columns are.
 
-    Args:
-      name: of the score.
-      scores: of all points.
-      higher_is_normal: normal is at least the threshold, else at most.
-      value: the threshold; None sets it on the held-out draws.
+    Normal is at least the threshold `value`, or at most; None sets it on the held-out draws.
 
     Raises:
       ValueError: a score is NaN, which lies on neither side.
