@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results, tables
+from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper import shared
@@ -39,60 +39,39 @@ class Runs:
     """Evaluations, reduced to the OoD sets that all have.
 
     Attributes:
-      evaluations: by beta, see there.
-      aurocs: AUROC, its interval and the paper's, percent; sets in order.
+      evaluations: by beta, from the highest, to which the lowest is compared.
+      aurocs: AUROC, its interval and the paper's, percent; sets in order. Beside the columns of the
+        CSV file "text".
       nats: in-distribution inputs first. "mean" and "std": over inputs (ddof 0), each the mean over
         members (the attacked ones where a set attacks any); NaN where one input's score is.
-        "distortion_share": mean distortion as a fraction of mean distortion + rate (the negative
-        ELBO), NaN where distortion is negative, as it may be of pixels outside the valid range.
-      distances: by set and beta, how far the mean distortions of the set and of the in-distribution
+        "distortion_share": see `distortion`.
+      distortion: "share", mean distortion as a fraction of mean distortion + rate (the negative
+        ELBO), NaN where distortion is negative, as it may be of pixels outside the valid range;
+        "share_text"; "distance", how far the mean distortions of the set and of the in-distribution
         inputs lie apart, in standard deviations of the latter.
 
-    `aurocs` and `nats` are indexed by set, score and beta; their columns are those of the CSV file.
+    Frames are indexed by set, score and beta, `distortion` by set and beta.
     """
 
     evaluations: Mapping[float, Evaluation]
     aurocs: pd.DataFrame
     nats: pd.DataFrame
-    distances: Any
-
-    @property
-    def betas(self) -> list[float]:
-        """From the highest, to which the lowest is compared."""
-        return list(self.evaluations)
+    distortion: pd.DataFrame
 
     @property
     def first(self) -> Evaluation:
-        return self.evaluations[self.betas[0]]
-
-    def at(self, beta: float) -> Runs:
-        """The frames at one beta: indexed by set and score, distances by set."""
-        aurocs = self.aurocs[self.aurocs["beta"] == beta].droplevel("beta")
-        nats = self.nats[self.nats["beta"] == beta].droplevel("beta")
-        return Runs(self.evaluations, aurocs, nats, self.distances[beta])
-
-    def mean(self, name: str, score: str) -> float:
-        """Nats, of a set at the one beta of these runs, see `at`."""
-        return self.nats["mean"].to_dict()[name, score]
-
-    def auroc_text(self, name: str, score: str) -> str:
-        """AUROC and its interval, likewise."""
-        rows: Any = self.aurocs.to_dict("index")
-        return tables.auroc_text(rows[name, score])
-
-    def distortion_share(self, name: str) -> float:
-        """Likewise, from 0 to 1."""
-        return self.nats["distortion_share"].to_dict()[name, "distortion"]
-
-    def share_text(self, name: str) -> str:
-        """The same in percent; "-" where it has no meaning."""
-        if self.mean(name, "distortion") < 0:
-            return "-"
-        return f"{100 * self.distortion_share(name):.0f} %"
+        return next(iter(self.evaluations.values()))
 
     @property
     def ood_datasets(self) -> list[str]:
         return list(self.aurocs.index.unique("set"))
+
+    def at(self, beta: float) -> dict[str, Any]:
+        """Of one beta: frames [set, score], and what there is of distortion, by set."""
+        aurocs = self.aurocs.xs(beta, level="beta").unstack("score", sort=False)
+        nats, distortion = (f.xs(beta, level="beta") for f in (self.nats, self.distortion))
+        found = {name: aurocs[name] for name in ("auroc", "auroc_low", "auroc_high", "text")}
+        return {**found, "mean": nats["mean"].unstack("score"), **distortion}
 
 
 def by_beta(evaluations: Sequence[Evaluation]) -> Runs:
@@ -134,7 +113,8 @@ def _aurocs(by_beta: Mapping[float, Evaluation], ood_datasets: Sequence[str]) ->
     found = shared.cells(evaluations, ood_datasets, SCORES).rename(columns={"ood_dataset": "set"})
     found["beta"] = [betas[k] for k in found["evaluation"]]
     found["members"] = [evaluations[k].document["members"] for k in found["evaluation"]]
-    return found[RECORDS].set_index(["set", "score", "beta"], drop=False)
+    found = found[RECORDS].assign(text=found.apply(tables.auroc_text, axis=1))
+    return found.set_index(["set", "score", "beta"], drop=False)
 
 
 def _nats(
@@ -159,29 +139,33 @@ def _nats(
                 }
             )
     nats = pd.DataFrame(lines).set_index(["set", "score", "beta"], drop=False)
-    distortion = nats.xs("distortion", level="score")[["mean", "std"]].unstack(sort=False)
-    means, stds = distortion["mean"], distortion["std"]
-    rates = nats.xs("rate", level="score")["mean"].unstack(sort=False)
-    share = (means / (means + rates)).where(means >= 0)
-    nats["distortion_share"] = [share.loc[name, beta] for name, _, beta in nats.index]
-    return nats, (means - means.loc[IN_DISTRIBUTION]).abs() / stds.loc[IN_DISTRIBUTION]
+    of_sets = nats.xs("distortion", level="score")
+    inside = of_sets.loc[IN_DISTRIBUTION].loc[of_sets["beta"]]
+    means = of_sets["mean"]
+    share = (means / (means + nats["mean"].xs("rate", level="score"))).where(means >= 0)
+    nats["distortion_share"] = share.loc[nats.index.droplevel("score")].to_numpy()
+    distortion = pd.DataFrame(
+        {
+            "share": share,
+            "share_text": share.map("{:.0%}".format).str.replace("%", " %").mask(means < 0, "-"),
+            "distance": (means - inside["mean"].to_numpy()).abs() / inside["std"].to_numpy(),
+        }
+    )
+    return nats, distortion
 
 
 def differences(runs: Runs) -> dict[str, Any]:
     """Whatever else differs between the runs: settings, numbers of things, and sets left out."""
-    documents = {f"{beta:g}": e.document for beta, e in runs.evaluations.items()}
-    configs, counts = {}, {}
-    for beta, document in documents.items():
+    configs, counts, left_out = {}, {}, {}
+    for value, evaluation in runs.evaluations.items():
+        beta, document = f"{value:g}", evaluation.document
         config = document["manifests"][0]["config"].items()
         configs[beta] = {name: value for name, value in config if name not in NOT_COMPARED}
         counts[beta] = {
             "members": document["members"],
             "in-distribution inputs": document["num_in"],
         }
-    left_out = {
-        beta: [s.label for s in e.ood if s.name not in runs.ood_datasets]
-        for beta, e in zip(documents, runs.evaluations.values(), strict=True)
-    }
+        left_out[beta] = [s.label for s in evaluation.ood if s.name not in runs.ood_datasets]
     return {
         "settings": shared.differing(configs),
         "counts": shared.differing(counts),
@@ -193,9 +177,7 @@ YES, PARTLY, NO = "holds", "holds in part", "does not hold"
 GOOD_AUROC = 75.0  # half way from chance to perfect
 MAX_DISTANCE = 1.0  # standard deviations
 BULK = 0.5
-
-Judged = tuple[list[Any], dict[str, Any]]
-"""What of a claim holds, and the numbers that its text shows."""
+FIXED = ["rate", "log_prob", "waic"]
 
 
 def judgements(runs: Runs) -> pd.DataFrame:
@@ -205,14 +187,16 @@ def judgements(runs: Runs) -> pd.DataFrame:
       "claim" (the paper's words), "rule" (when it is taken to hold), "found" (the numbers, as
       sentences) and "verdict" (YES, PARTLY or NO), indexed by the claims' names.
     """
-    high, low = runs.betas[0], runs.betas[-1]
+    high, *_, low = runs.evaluations
     pair = counterpart(runs.first.document["train_dataset"], runs.ood_datasets)
+    of_high, of_low = runs.at(high), runs.at(low)
+    holds, counts = _holds(of_high, of_low, pair)
     labels = set_labels(runs.first)
-    known: dict[str, Any] = {
+    known = counts | {
         "high": f"{high:g}",
         "low": f"{low:g}",
-        "high_runs": runs.at(high),
-        "low_runs": runs.at(low),
+        "high_runs": of_high,
+        "low_runs": of_low,
         "inside": labels[IN_DISTRIBUTION],
         "inside_set": IN_DISTRIBUTION,
         "pair": labels[pair],
@@ -220,74 +204,48 @@ def judgements(runs: Runs) -> pd.DataFrame:
         "labels": labels,
         "num_sets": len(runs.ood_datasets),
         "scores": {score: runs.first.score_label(score) for score in SCORES},
+        "fixed": FIXED,
         "good_auroc": GOOD_AUROC,
         "max_distance": MAX_DISTANCE,
         "bulk": BULK,
     }
     source = resources.files("tfp_genens.paper").joinpath("beta_claims.toml")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    found = {}
-    for name, texts in tomllib.loads(source.read_text(encoding="utf-8")).items():
-        holds, numbers = CLAIMS[name](known["high_runs"], known["low_runs"], pair)
-        found[name] = {
-            part: environment.from_string(text).render(known | numbers)
-            for part, text in texts.items()
-        }
-        found[name]["verdict"] = YES if all(holds) else PARTLY if any(holds) else NO
+    found = {
+        name: {part: environment.from_string(text).render(known) for part, text in texts.items()}
+        | {"verdict": YES if all(holds[name]) else PARTLY if any(holds[name]) else NO}
+        for name, texts in tomllib.loads(source.read_text(encoding="utf-8")).items()
+    }
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def _poor_everywhere(high: Runs, low: Runs, pair: str) -> Judged:
-    is_poor = high.aurocs["auroc"].unstack(sort=False)[["log_prob", "waic"]] < GOOD_AUROC
-    poor = {score: list(is_poor.index[is_poor[score]]) for score in is_poor}
-    return list(is_poor.to_numpy().ravel()), {"poor": poor}
-
-
-def _bulk_is_distortion(high: Runs, low: Runs, pair: str) -> Judged:
-    return [high.distortion_share(name) > BULK for name in (IN_DISTRIBUTION, pair)], {}
-
-
-def _not_discriminative(high: Runs, low: Runs, pair: str) -> Judged:
-    return [high.aurocs["auroc"].to_dict()[pair, "log_prob"] < GOOD_AUROC], {}
-
-
-def _rate_beats_distortion(high: Runs, low: Runs, pair: str) -> Judged:
-    found = low.aurocs["auroc"].unstack()
-    is_better = found["rate"] > found["distortion"]
-    return list(is_better), {"num_better": is_better.sum()}
-
-
-def _fixed(high: Runs, low: Runs, pair: str) -> Judged:
+def _holds(
+    high: Mapping[str, Any], low: Mapping[str, Any], pair: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of each claim of `beta_claims.toml` holds, and what its text counts; see `Runs.at`."""
+    is_poor = high["auroc"][["log_prob", "waic"]] < GOOD_AUROC
+    is_better = low["auroc"]["rate"] > low["auroc"]["distortion"]
     # Beyond the intervals: they do not overlap.
-    rises = low.aurocs["auroc_low"] > high.aurocs["auroc_high"]
-    falls = low.aurocs["auroc_high"] < high.aurocs["auroc_low"]
-    changes = {
-        score: {
-            "num_rises": rises.xs(score, level="score").sum(),
-            "num_falls": falls.xs(score, level="score").sum(),
-        }
-        for score in ("rate", "log_prob", "waic")
+    rises = (low["auroc_low"] > high["auroc_high"])[FIXED]
+    falls = (low["auroc_high"] < high["auroc_low"])[FIXED]
+    low_inside, high_inside = (at["mean"].loc[IN_DISTRIBUTION] for at in (low, high))
+    holds = {
+        "poor_everywhere": is_poor.to_numpy().ravel(),
+        "similar_distortion": [high["distance"][pair] < MAX_DISTANCE],
+        "bulk_is_distortion": high["share"][[IN_DISTRIBUTION, pair]] > BULK,
+        "not_discriminative": [is_poor["log_prob"][pair]],
+        "fidelity": [low_inside["distortion"] < high_inside["distortion"]],
+        "higher_rates": [low_inside["rate"] > high_inside["rate"]],
+        "rate_beats_distortion": is_better,
+        "fixed": rises.loc[pair],
     }
-    return [rises[pair, score] for score in changes], {"changes": changes}
-
-
-CLAIMS: dict[str, Callable[[Runs, Runs, str], Judged]] = {
-    "poor_everywhere": _poor_everywhere,
-    "similar_distortion": lambda high, _, pair: ([high.distances[pair] < MAX_DISTANCE], {}),
-    "bulk_is_distortion": _bulk_is_distortion,
-    "not_discriminative": _not_discriminative,
-    "fidelity": lambda high, low, _: (
-        [low.mean(IN_DISTRIBUTION, "distortion") < high.mean(IN_DISTRIBUTION, "distortion")],
-        {},
-    ),
-    "higher_rates": lambda high, low, _: (
-        [low.mean(IN_DISTRIBUTION, "rate") > high.mean(IN_DISTRIBUTION, "rate")],
-        {},
-    ),
-    "rate_beats_distortion": _rate_beats_distortion,
-    "fixed": _fixed,
-}
-"""What judges each claim of `beta_claims.toml`."""
+    counts = {
+        "poor": {score: list(is_poor.index[is_poor[score]]) for score in is_poor},
+        "num_better": is_better.sum(),
+        "num_rises": rises.sum(),
+        "num_falls": falls.sum(),
+    }
+    return holds, counts
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:
@@ -298,26 +256,22 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """
     runs = by_beta(evaluations)
     claims = judgements(runs)
+    labels = set_labels(runs.first) | {s: runs.first.score_label(s) for s in (*SCORES, *NATS)}
     context = {
         "document": runs.first.document,
-        "betas": [f"{beta:g}" for beta in runs.betas],
+        "betas": [f"{beta:g}" for beta in runs.evaluations],
         "claims": claims,
         "differences": differences(runs),
-        "overview": _overview(runs),
-        "scores": [(runs.first.score_label(score), _score(runs, score)) for score in SCORES],
-        "nats": _nats_table(runs),
+        "overview": _overview(runs, labels),
+        "scores": [(labels[score], _score(runs, score, labels)) for score in SCORES],
+        "nats": _nats_table(runs, labels),
     }
-    frames = {"auroc": runs.aurocs, "nats": runs.nats, "claim": claims}
+    frames = {"auroc": runs.aurocs.drop(columns="text"), "nats": runs.nats, "claim": claims}
     frames = {name: frame.reset_index(drop=True) for name, frame in frames.items()}
     return Document("beta", context, pd.concat(frames, names=["record"]).reset_index("record"))
 
 
-def _labels(runs: Runs) -> dict[str, str]:
-    """Of sets and scores."""
-    return set_labels(runs.first) | {s: runs.first.score_label(s) for s in (*SCORES, *NATS)}
-
-
-def _overview(runs: Runs) -> pd.DataFrame:
+def _overview(runs: Runs, labels: Mapping[str, str]) -> pd.DataFrame:
     """A line an OoD set, a column a score: AUROC at each beta, and the change."""
     aurocs = runs.aurocs["auroc"].unstack("beta", sort=False)
     texts = [
@@ -325,45 +279,35 @@ def _overview(runs: Runs) -> pd.DataFrame:
         for values in aurocs.to_numpy()
     ]
     long = aurocs.index.to_frame(index=False).assign(text=texts)
-    return wide(long, "set", "score", "OoD set", _labels(runs))
+    return wide(long, "set", "score", "OoD set", labels)
 
 
-def _score(runs: Runs, score: str) -> pd.DataFrame:
+def _score(runs: Runs, score: str, labels: Mapping[Any, str]) -> pd.DataFrame:
     """A line an OoD set: one score at each beta, and the paper's where it has any."""
     found = runs.aurocs.xs(score, level="score")
-    long = found.reset_index(drop=True)
-    long = long.assign(
-        at=long["beta"].map("beta {:g}".format), text=long.apply(tables.auroc_text, axis=1)
-    )
-    lines = wide(long, "set", "at", "OoD set", _labels(runs))
+    at = {beta: f"beta {beta:g}" for beta in runs.evaluations}
+    lines = wide(found.reset_index(drop=True), "set", "beta", "OoD set", {**labels, **at})
     values = found["auroc"].unstack("beta", sort=False)
     lines["change"] = [f"{change:+.1f}" for change in values.iloc[:, -1] - values.iloc[:, 0]]
-    theirs = found["paper_auroc"].xs(runs.betas[0], level="beta")
+    theirs = found["paper_auroc"].xs(next(iter(runs.evaluations)), level="beta")
     if theirs.notna().any():
-        lines[_paper_heading(runs)] = theirs.to_numpy()
+        document = runs.first.document
+        settings = paper.settings(document["model"], document["train_dataset"])
+        beta = [f"beta {s['value']:g}" for s in settings if s["name"] == "beta"]
+        lines[", ".join(["paper", *beta])] = theirs.to_numpy()
     return lines
 
 
-def _paper_heading(runs: Runs) -> str:
-    document = runs.first.document
-    settings = paper.settings(document["model"], document["train_dataset"])
-    beta = next((s["value"] for s in settings if s["name"] == "beta"), None)
-    return "paper" if beta is None else f"paper, beta {beta:g}"
-
-
-def _nats_table(runs: Runs) -> pd.DataFrame:
+def _nats_table(runs: Runs, labels: Mapping[str, str]) -> pd.DataFrame:
     """A line a set and run."""
-    labels = _labels(runs)
-    nats = runs.nats.reset_index(drop=True)
+    nats = runs.nats
     texts = [f"{mean:.1f} ({std:.1f})" for mean, std in zip(nats["mean"], nats["std"], strict=True)]
-    lines = nats.assign(text=texts).pivot(index=["set", "beta"], columns="score", values="text")
-    lines = lines.loc[[(name, beta) for name in runs.distances.index for beta in runs.betas]]
-    lines = lines[list(NATS)].rename(columns=labels)
-    distance = runs.distances.stack().map("{:.2f}".format)
-    distance[results.IN_DISTRIBUTION] = None
-    at = {beta: runs.at(beta) for beta in runs.betas}
-    lines["distortion's share"] = [at[beta].share_text(name) for name, beta in lines.index]
-    lines["distance"] = distance
+    of_scores = pd.Series(texts, nats.index).unstack("score")[list(NATS)]
+    distortion = runs.distortion
+    lines = of_scores.loc[distortion.index].rename(columns=labels)
+    lines["distortion's share"] = distortion["share_text"]
+    lines["distance"] = distortion["distance"].map("{:.2f}".format)
+    lines.loc[IN_DISTRIBUTION, "distance"] = None
     lines.insert(0, "Set", [labels[name] for name, _ in lines.index])
     lines.insert(1, "beta", [f"{beta:g}" for _, beta in lines.index])
     return lines
