@@ -86,43 +86,93 @@ def _headed(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
 def _part(evaluation: Evaluation, heading: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What the template shows of one evaluation, and its records."""
     document = evaluation.document
-    manifests, num_in = document["manifests"], document["num_in"]
-    values = rows.member_values(evaluation.in_distribution.scores, OUTPUT)
-    mean = _estimate(values.mean(axis=0))
-    settings = {name: manifests[0]["config"].get(name) for name in SETTINGS}
-    settings["num_parameters"] = manifests[0].get("num_parameters")
-    members = _members(evaluation, values, settings)
-    validation, probes = _validation(evaluation, members), _probes(evaluation, members)
+    first = document["manifests"][0]
+    settings = {name: first["config"].get(name) for name in SETTINGS}
+    settings["num_parameters"] = first.get("num_parameters")
+    records = _records(evaluation, settings)
+    mean = records[0]
+    members, validation, probes = (
+        [record for record in records if record["record"] == kind]
+        for kind in ("member", "validation", "probe")
+    )
+    labels = {m["member"]: member_name(evaluation, k) for k, m in enumerate(members)}
     described = (
         f"{configurations.describe_members(evaluation)} of {document['settings']['run_dir']}"
     )
     known = [f"{SETTINGS[k]} {settings[k]}" for k in SETTINGS if settings[k] is not None]
-    labels = list(members.index)
-    held_out = sorted(set(members["num_held_out"].dropna()))
+    held_out = sorted({m["num_held_out"] for m in members} - {None})
     part = {
         "evaluation": evaluation,
         "heading": heading,
         "described": sentence("; ".join((described, *known))),
         "num_held_out": ", ".join(f"{number:,}" for number in held_out) or "-",
-        "members": _member_texts(members, mean),
+        "members": _member_texts(members, labels, mean),
         "warnings": [
-            (sentence(str(label)), warning)
-            for label, warnings in members["warnings"].dropna().items()
-            for warning in warnings
+            (sentence(labels[m["member"]]), warning)
+            for m in members
+            for warning in m["warnings"] or ()
         ],
-        "num_validated": validation["step"].nunique(),
-        "validation": wide(_shown(validation), "shown", "label", "Step", {}, labels),
-        "probes": wide(probes, "shown", "label", "Probe", {}, labels),
+        "num_validated": len({record["step"] for record in validation}),
+        "validation": _validation_texts(validation, labels),
+        "probes": _probe_texts(probes, labels),
         "ours": {
             "model": heading,
             OUTPUT: _text(mean[OUTPUT], "{:.3f}"),
             **settings,
-            "source": f"ours, {described}: mean over members and {num_in:,} test inputs",
+            "source": f"ours, {described}: mean over members and {document['num_in']:,} test "
+            "inputs",
         },
     }
-    about = identity(evaluation)
-    del about["members"]
-    return part, _records(about, mean | {"num_in": num_in}, members, validation, probes)
+    return part, [_written(record) for record in records]
+
+
+def _records(evaluation: Evaluation, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of the mean, and of each member: one, one a validation step, as far as recorded, and one a
+    probe. None is what is not known, NaN what is not finite.
+    """
+    about, num_in = identity(evaluation), evaluation.document["num_in"]
+    names = about.pop("members")
+    values = rows.member_values(evaluation.in_distribution.scores, OUTPUT)
+    mean = _estimate(values.mean(axis=0))
+    found = [{"record": "mean_over_members", **about, **mean, "num_in": num_in}]
+    recorded = training_metrics(evaluation)
+    for manifest, member, of_member in zip(
+        evaluation.document["manifests"], names, values, strict=True
+    ):
+        who, checks = {**about, "member": member}, manifest.get("checks", {})
+        found.append(
+            {
+                "record": "member",
+                **who,
+                **_estimate(of_member),
+                "num_in": num_in,
+                "steps": manifest["steps"],
+                **settings,
+                "num_parameters": manifest.get("num_parameters"),
+                **{theirs: _found(checks, ours) for ours, theirs in CHECKS.items()},
+            }
+        )
+        metrics = recorded.get(manifest["member"], pd.DataFrame())
+        if VALIDATION in metrics:
+            kept = metrics[metrics[VALIDATION] != ""]  # An empty cell was not recorded.
+            found += [
+                {"record": "validation", **who, "step": int(step), OUTPUT: float(bits)}
+                for step, bits in zip(kept["step"], kept[VALIDATION], strict=True)
+            ]
+        found += [
+            {"record": "probe", **who, "probe": name, **{key: _found(probe, key) for key in probe}}
+            for name, probe in checks.get("probes", {}).items()
+        ]
+    return found
+
+
+def _written(record: Mapping[str, Any]) -> dict[str, Any]:
+    """In the CSV an empty cell is none: NaN by name. An interval that is none is empty."""
+    ends = (f"{OUTPUT}_low", f"{OUTPUT}_high")
+    return {
+        name: "nan" if isinstance(v, float) and math.isnan(v) and name not in ends else v
+        for name, v in record.items()
+    }
 
 
 def _estimate(values: np.ndarray) -> dict[str, float]:
@@ -140,71 +190,25 @@ def _found(numbers: Mapping[str, Any], name: str) -> Any:
     return math.nan if numbers.get(name, 0) is None else numbers.get(name)
 
 
-def _members(
-    evaluation: Evaluation, values: np.ndarray, settings: Mapping[str, Any]
+def _validation_texts(
+    records: Sequence[Mapping[str, Any]], labels: Mapping[Any, str]
 ) -> pd.DataFrame:
-    """What the CSV says of every member, by its label; None is what is not known."""
-    manifests = evaluation.document["manifests"]
-    names = configurations.member_names(evaluation)
-    lines = [
-        {
-            "member": names[position],
-            **_estimate(values[position]),
-            "num_in": evaluation.document["num_in"],
-            "steps": manifest["steps"],
-            **settings,
-            "num_parameters": manifest.get("num_parameters"),
-            **{theirs: _found(manifest.get("checks", {}), ours) for ours, theirs in CHECKS.items()},
-        }
-        for position, manifest in enumerate(manifests)
-    ]
-    index = [member_name(evaluation, position) for position in range(len(manifests))]
-    return pd.DataFrame(lines, index=index, dtype=object)
+    """Of held-out images: a line a step, of those about evenly spaced, the first and the last."""
+    steps = sorted({record["step"] for record in records})
+    shown = np.linspace(0, len(steps) - 1, min(MAX_LINES, len(steps)), dtype=int)
+    found = pd.DataFrame(records, columns=["member", "step", OUTPUT])
+    found = found[found["step"].isin([steps[k] for k in shown])].sort_values("step", kind="stable")
+    found["text"] = [_text(bits, "{:.3f}") for bits in found[OUTPUT]]
+    names = {**labels, **{step: f"{step:,}" for step in steps}}
+    return wide(found, "step", "member", "Step", names, list(labels))
 
 
-def _validation(evaluation: Evaluation, members: pd.DataFrame) -> pd.DataFrame:
-    """Of held-out images by "label" of the member and "step", as far as recorded.
-
-    An empty cell was not recorded; what is not finite was, and is kept.
-    """
-    recorded = training_metrics(evaluation)
-    lines = []
-    for label, manifest in zip(members.index, evaluation.document["manifests"], strict=True):
-        metrics = recorded.get(manifest["member"])
-        if metrics is not None and VALIDATION in metrics:
-            kept = metrics[metrics[VALIDATION] != ""]
-            lines += [
-                {"label": label, "step": int(step), OUTPUT: float(bits)}
-                for step, bits in zip(kept["step"], kept[VALIDATION], strict=True)
-            ]
-    found = pd.DataFrame(lines, columns=["label", "step", OUTPUT])
-    return found.assign(
-        shown=found["step"].map("{:,}".format),
-        text=[_text(bits, "{:.3f}") for bits in found[OUTPUT]],
-    )
-
-
-def _shown(validation: pd.DataFrame) -> pd.DataFrame:
-    """Of the steps about evenly spaced ones, the first and the last among them."""
-    steps = np.sort(validation["step"].unique())
-    shown = steps[np.linspace(0, len(steps) - 1, min(MAX_LINES, len(steps)), dtype=int)]
-    return validation[validation["step"].isin(shown)].sort_values("step", kind="stable")
-
-
-def _probes(evaluation: Evaluation, members: pd.DataFrame) -> pd.DataFrame:
-    """Of images that should not be likelier, by "label" of the member and "probe"."""
-    found = pd.DataFrame(
-        [
-            {"label": label, "probe": name, "numbers": {key: _found(probe, key) for key in probe}}
-            for label, manifest in zip(members.index, evaluation.document["manifests"], strict=True)
-            for name, probe in manifest.get("checks", {}).get("probes", {}).items()
-        ],
-        columns=["label", "probe", "numbers"],
-    )
-    return found.assign(
-        shown=[sentence(name.replace("_", " ")) for name in found["probe"]],
-        text=[_share_text(numbers) for numbers in found["numbers"]],
-    )
+def _probe_texts(records: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> pd.DataFrame:
+    """Of images that should not be likelier: a line a probe."""
+    found = pd.DataFrame(records, columns=["member", "probe"])
+    found["text"] = [_share_text(record) for record in records]
+    names = {name: sentence(name.replace("_", " ")) for name in found["probe"]}
+    return wide(found, "probe", "member", "Probe", {**labels, **names}, list(labels))
 
 
 def _share_text(probe: Mapping[str, Any]) -> str:
@@ -227,27 +231,28 @@ def _estimate_text(estimate: Mapping[str, Any]) -> str:
     return f"{text} [{low:.3f}, {high:.3f}]" if math.isfinite(low) else text
 
 
-def _member_texts(members: pd.DataFrame, mean: Mapping[str, float]) -> pd.DataFrame:
-    bits, errors = (lambda v: _text(v, "{:.3f}")), (lambda v: _text(v, "{:.1e}"))
-    lines = pd.DataFrame(
+def _member_texts(
+    members: Sequence[Mapping[str, Any]], labels: Mapping[str, str], mean: Mapping[str, Any]
+) -> pd.DataFrame:
+    lines = [
         {
-            "Member": members.index.map(sentence),
-            "parameters": members["num_parameters"].map(lambda v: _text(v, "{:,}")),
-            "steps": members["steps"].map("{:,}".format),
-            "held out, untrained": members["untrained_held_out_bits_per_dim"].map(bits),
-            "held out, trained": members["held_out_bits_per_dim"].map(bits),
-            "test inputs": members.apply(_estimate_text, axis=1),
-            "inversion error": members["inversion_error"].map(errors),
-            "actnorms initialised": [
-                {True: "yes", False: "no", None: "-"}[v] for v in members["actnorms_initialized"]
+            "Member": sentence(labels[m["member"]]),
+            "parameters": _text(m["num_parameters"], "{:,}"),
+            "steps": f"{m['steps']:,}",
+            "held out, untrained": _text(m["untrained_held_out_bits_per_dim"], "{:.3f}"),
+            "held out, trained": _text(m["held_out_bits_per_dim"], "{:.3f}"),
+            "test inputs": _estimate_text(m),
+            "inversion error": _text(m["inversion_error"], "{:.1e}"),
+            "actnorms initialised": {True: "yes", False: "no", None: "-"}[
+                m["actnorms_initialized"]
             ],
-            "warnings": ["-" if v is None else str(len(v)) for v in members["warnings"]],
+            "warnings": "-" if m["warnings"] is None else str(len(m["warnings"])),
         }
-    )
+        for m in members
+    ]
     if len(members) > 1:
-        lines.loc["mean"] = "-"
-        lines.loc["mean", ["Member", "test inputs"]] = ["Mean over members", _estimate_text(mean)]
-    return lines
+        lines.append({"Member": "Mean over members", "test inputs": _estimate_text(mean)})
+    return pd.DataFrame(lines)
 
 
 def _beside_published(
@@ -260,35 +265,3 @@ def _beside_published(
     lines = pd.DataFrame([*ours, *others], dtype=object)
     columns = {"model": "Model", OUTPUT: "bits/dim", **SETTINGS, "num_parameters": "parameters"}
     return lines[[*columns, "source"]].rename(columns=columns)
-
-
-def _records(
-    about: Mapping[str, Any],
-    mean: Mapping[str, Any],
-    members: pd.DataFrame,
-    validation: pd.DataFrame,
-    probes: pd.DataFrame,
-) -> list[dict[str, Any]]:
-    """One of the mean, and of each member one, one a validation step and one a probe."""
-    found = [{"record": "mean_over_members", **about, **mean}]
-    by_label: Any = members.to_dict("index")
-    for label, member in by_label.items():
-        who = {**about, "member": member["member"]}
-        found.append({"record": "member", **who, **member})
-        found += [
-            {"record": "validation", **who, "step": line.step, OUTPUT: line.bits_per_dim}
-            for line in validation[validation["label"] == label].itertuples()
-        ]
-        found += [
-            {"record": "probe", **who, "probe": line.probe, **line.numbers}
-            for line in probes[probes["label"] == label].itertuples()
-        ]
-    # In the CSV, in which an empty cell is none: NaN by name. An interval that is none is empty.
-    ends = (f"{OUTPUT}_low", f"{OUTPUT}_high")
-    return [
-        {
-            name: "nan" if isinstance(v, float) and math.isnan(v) and name not in ends else v
-            for name, v in record.items()
-        }
-        for record in found
-    ]
