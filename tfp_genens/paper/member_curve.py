@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from tfp_genens import seeds
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results
+from tfp_genens.evaluation import metrics, results
 from tfp_genens.paper import configurations
 from tfp_genens.paper.configurations import Configuration, require_scores
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet
@@ -95,20 +95,15 @@ def _joined(sets: Sequence[EvaluatedSet]) -> Outputs:
     example_ids = first.scores.frame[EXAMPLE_ID]
     for other in sets:
         theirs = other.scores.frame[EXAMPLE_ID]
-        if theirs.duplicated().any() or set(theirs) != set(example_ids):
-            raise UserError(
-                ARGUMENT,
-                f"the same inputs of {first.label} in each evaluation, by {EXAMPLE_ID}",
-                f"{len(set(theirs) ^ set(example_ids)):,} that only one of two has, or a repeated "
-                "one",
-            )
+        lone = set(theirs) ^ set(example_ids)
+        expected = f"the same inputs of {first.label} in each evaluation"
+        if lone or theirs.duplicated().any():
+            got = f"{len(lone):,} that only one of two has, or a repeated one"
+            raise UserError(ARGUMENT, f"{expected}, by {EXAMPLE_ID}", got)
         # Ids name noise by its number, whatever it was drawn with; the first inputs are at hand.
         if not np.array_equal(first.examples["first"], other.examples["first"]):
-            raise UserError(
-                ARGUMENT,
-                f"the same inputs of {first.label} in each evaluation",
-                "inputs that differ under one name (another --seed of evaluate?)",
-            )
+            got = "inputs that differ under one name (another --seed of evaluate?)"
+            raise UserError(ARGUMENT, expected, got)
     files = [s.scores for s in sets]
     frames = [file.frame.set_index(EXAMPLE_ID).loc[example_ids] for file in files]
     return {
@@ -184,12 +179,10 @@ def subset_aurocs(
     score: EnsembleScore,
     subsets: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """AUROC of an ensemble score for each subset of the members.
+    """AUROC of an ensemble score for each subset of the members, of every OoD set.
 
     Args:
-      in_outputs: of in-distribution inputs.
-      ood_outputs: by OoD set.
-      score: the ensemble score.
+      in_outputs, ood_outputs, score: see `curve`.
       subsets: int [num_subsets, size], positions of members.
 
     Returns:
@@ -198,24 +191,14 @@ def subset_aurocs(
     found = {name: np.empty(len(subsets)) for name in ood_outputs}
     for k, subset in enumerate(subsets):
         inside = _combined(in_outputs, score, subset)
-        # Sorted once, they serve all sets: this is most of the time saved.
-        ordered = np.sort(inside[~np.isnan(inside)])
         for name, outputs in ood_outputs.items():
-            ood = _combined(outputs, score, subset)
-            found[name][k] = _auroc(ordered, ood, len(inside), score.direction)
+            outside = _combined(outputs, score, subset)
+            ranking = metrics.rank(inside, outside, score.direction)
+            # Twice the wins, a tie being half a win: integers until the division.
+            wins = 2 * len(inside) - ranking.num_in_to_tie - ranking.num_in_above
+            found[name][k] = 100.0 * float(wins.sum()) / (2.0 * len(inside) * len(outside))
     return found
 
 
 def _combined(outputs: Outputs, score: EnsembleScore, subset: np.ndarray) -> np.ndarray:
     return score({name: outputs[name][subset] for name in score.inputs}).numpy()
-
-
-def _auroc(sorted_in: np.ndarray, ood: np.ndarray, num_in: int, direction: str) -> float:
-    """`metrics.auroc` in percent, where the ID scores are sorted and without their NaN."""
-    known = np.sort(ood[~np.isnan(ood)])  # in order, they are looked up faster
-    below = np.searchsorted(sorted_in, known, side="left").sum()
-    at_or_below = np.searchsorted(sorted_in, known, side="right").sum()
-    above = len(sorted_in) * len(known) - at_or_below
-    wins = above if direction == HIGHER_IS_NORMAL else below
-    # Twice the wins, a tie being half a win: integers until the division.
-    return 100.0 * float(2 * wins + at_or_below - below) / (2.0 * num_in * len(ood))

@@ -28,8 +28,7 @@ class Interval(NamedTuple):
     """A 95 % prediction interval for the AUROC of one repetition.
 
     Attributes:
-      low: percent.
-      high: percent.
+      low, high: percent.
       method: "t" or "jackknife".
       num_values: AUROCs, or members left out in turn, that it rests on.
     """
@@ -52,9 +51,9 @@ def prediction_interval(values: Sequence[float], level: float = LEVEL) -> tuple[
       level: coverage asked for.
     """
     num = len(values)
-    if num < 2:
-        raise ValueError(f"`values` must hold at least two; got {num}.")
-    half = _quantile(level, num - 1) * float(np.std(values, ddof=1)) * math.sqrt(1.0 + 1.0 / num)
+    half = (
+        _quantile("values", num, level) * float(np.std(values, ddof=1)) * math.sqrt(1.0 + 1.0 / num)
+    )
     center = float(np.mean(values))
     return center - half, center + half
 
@@ -74,10 +73,8 @@ def jackknife_interval(
       level: coverage asked for.
     """
     num = len(left_out)
-    if num < 2:
-        raise ValueError(f"`left_out` must hold at least two; got {num}.")
     error = math.sqrt((num - 1.0) * float(np.var(left_out)))
-    half = _quantile(level, num - 1) * math.sqrt(2.0) * error
+    half = _quantile("left_out", num, level) * math.sqrt(2.0) * error
     return estimate - half, estimate + half
 
 
@@ -116,7 +113,7 @@ def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
     ]
     variance = float(np.var(means, ddof=1)) + float(np.mean(within))
     num = len(draws)
-    half = _quantile(LEVEL, num - 1) * math.sqrt(variance * (1.0 + 1.0 / num))
+    half = _quantile("draws", num) * math.sqrt(variance * (1.0 + 1.0 / num))
     center = float(np.mean(means))
     return _interval(center - half, center + half, "t", num)
 
@@ -165,8 +162,10 @@ def of_one_ensemble(
     )
 
 
-def _quantile(level: float, degrees: int) -> float:
-    return float(stats.t.ppf((1.0 + level) / 2.0, degrees))
+def _quantile(name: str, num: int, level: float = LEVEL) -> float:
+    if num < 2:
+        raise ValueError(f"`{name}` must hold at least two; got {num}.")
+    return float(stats.t.ppf((1.0 + level) / 2.0, num - 1))
 
 
 def _interval(low: float, high: float, method: str, num_values: int) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,9 +142,7 @@ def beta(evaluation: Evaluation) -> float | None:
 
 def run_label(evaluation: Evaluation) -> str:
     """E.g. "MNIST, beta 0.1"."""
-    document = evaluation.document
-    label = results.dataset_label(document, document["train_dataset"])
-    value = beta(evaluation)
+    label, value = train_label(evaluation.document), beta(evaluation)
     return label if value is None else f"{label}, beta {value:g}"
 
 
@@ -155,21 +153,14 @@ def train_label(document: Mapping[str, Any]) -> str:
 
 def dataset_label(documents: Sequence[Mapping[str, Any]], name: str) -> str:
     """What any of the evaluations calls a set: not every one knows of every set."""
-    return _first_label(results.dataset_label, documents, name)
+    found = (results.dataset_label(document, name) for document in documents)
+    return next((label for label in found if label != name), name)
 
 
 def score_label(documents: Sequence[Mapping[str, Any]], score: str) -> str:
     """What any of the evaluations calls a score."""
-    return _first_label(results.score_label, documents, score)
-
-
-def _first_label(
-    label: Callable[[Mapping[str, Any], str], str],
-    documents: Sequence[Mapping[str, Any]],
-    name: str,
-) -> str:
-    found = (label(document, name) for document in documents)
-    return next((text for text in found if text != name), name)
+    found = (results.score_label(document, score) for document in documents)
+    return next((label for label in found if label != score), score)
 
 
 def member_name(evaluation: Evaluation, position: int) -> str:

@@ -142,8 +142,9 @@ def _nats(
     of_sets = nats.xs("distortion", level="score")
     inside = of_sets.loc[IN_DISTRIBUTION].loc[of_sets["beta"]]
     means = of_sets["mean"]
+    places = list(zip(nats["set"], nats["beta"], strict=True))
     share = (means / (means + nats["mean"].xs("rate", level="score"))).where(means >= 0)
-    nats["distortion_share"] = share.loc[nats.index.droplevel("score")].to_numpy()
+    nats["distortion_share"] = share.loc[places].to_numpy()
     distortion = pd.DataFrame(
         {
             "share": share,
@@ -284,7 +285,7 @@ def _overview(runs: Runs, labels: Mapping[str, str]) -> pd.DataFrame:
 
 def _score(runs: Runs, score: str, labels: Mapping[Any, str]) -> pd.DataFrame:
     """A line an OoD set: one score at each beta, and the paper's where it has any."""
-    found = runs.aurocs.xs(score, level="score")
+    found: Any = runs.aurocs.xs(score, level="score")
     at = {beta: f"beta {beta:g}" for beta in runs.evaluations}
     lines = wide(found.reset_index(drop=True), "set", "beta", "OoD set", {**labels, **at})
     values = found["auroc"].unstack("beta", sort=False)

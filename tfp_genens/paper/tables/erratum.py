@@ -43,12 +43,12 @@ def misaligned(
 ) -> np.ndarray:
     """Puts every member's inputs into an order of their own.
 
+    The order is drawn from the member's number, the seed and the set's name, so that it is the same
+    for all outputs of a member.
+
     Args:
       of_members: a set's scores, [num_members, num_inputs].
-      members: their numbers. The order is drawn from it, the seed and the set's name, so that it is
-        the same for all outputs of a member.
-      set_name: of the set.
-      seed: of the orders.
+      members: their numbers.
     """
     orders = [
         seeds.numpy_generator(seed, "misaligned", set_name, m).permutation(of_members.shape[1])
@@ -76,9 +76,7 @@ def judge_preset(
     move the numbers is not in it.
 
     Args:
-      evaluation: what is judged.
-      aligned: of a preset.
-      log_prob: likewise.
+      aligned, log_prob: of a preset.
       ood_dataset: for an attack the preset's own.
       attacked_members: positions of the members whose own scores an adversarial set was made to
         fool: single-model numbers are of these only. None: the mean over all members.
@@ -88,18 +86,19 @@ def judge_preset(
     """
     settings = evaluation.document["settings"]
     members = evaluation.in_distribution.scores.members
-    found: dict[str, list[np.ndarray]] = {}
-    for score, output in {"log_prob": log_prob, "rate": "rate"}.items():
-        of_sets = values(evaluation, output)
-        found[score] = [
-            of_sets[name]
-            if aligned
-            else misaligned(of_sets[name], members=members, set_name=name, seed=settings["seed"])
-            for name in (IN_DISTRIBUTION, ood_dataset)
-        ]
-    waic = [waic_parts.waic(of_set) for of_set in found["log_prob"]]
     chosen = slice(None) if attacked_members is None else list(attacked_members)
-    judged = {score: [of_set[chosen] for of_set in sets] for score, sets in found.items()}
+    judged: dict[str, list[np.ndarray]] = {"log_prob": [], "rate": [], "waic": []}
+    outputs = [values(evaluation, output) for output in (log_prob, "rate")]
+    for name in (IN_DISTRIBUTION, ood_dataset):
+        of_set = [of_sets[name] for of_sets in outputs]
+        if not aligned:
+            of_set = [
+                misaligned(of_members, members=members, set_name=name, seed=settings["seed"])
+                for of_members in of_set
+            ]
+        judged["log_prob"].append(of_set[0][chosen])
+        judged["rate"].append(of_set[1][chosen])
+        judged["waic"].append(waic_parts.waic(of_set[0]))
     return {
         score: judge_score(
             inside,
@@ -108,7 +107,7 @@ def judge_preset(
             ood_dataset=ood_dataset,
             settings=settings,
         )
-        for score, (inside, outside) in (judged | {"waic": waic}).items()
+        for score, (inside, outside) in judged.items()
     }
 
 
