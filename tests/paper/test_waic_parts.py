@@ -72,7 +72,7 @@ def test_mean_less_std_ranks_alike_in_nats_and_in_bits_and_waic_does_not():
     nats = np.array([[-10.0, 3.0], [-10.0, -3.0]])
     bits = nats / np.log(2)
     for log_prob in (nats, bits):
-        assert np.argmax(waic_parts.mean_less_std(log_prob)) == 1
+        assert np.argmax(waic_parts.scores(log_prob, log_prob)["log_prob_mean_less_std"]) == 1
     assert np.argmax(waic_parts.waic(nats)) == 1  # -10 against 0 - 9
     assert np.argmax(waic_parts.waic(bits)) == 0  # -14.4 against 0 - 18.7
 

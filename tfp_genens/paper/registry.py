@@ -17,35 +17,35 @@ class Row:
     Attributes:
       kind: TABLE or FIGURE: the flag of `report` that asks for it.
       flag: the value of that flag.
-      where: "module:function" of this package. Of a table, from evaluations to a `Document`; of a
-        figure, from evaluations to a `Page`.
-      is_trained: of a figure, from a seed to a `Page` and the records of its CSV.
+      module: of this package. Its `table` is from evaluations to a `Document`, its `figure` from
+        evaluations to a `Page`.
+      is_trained: it has `trained` instead, from a seed to a `Page` and the records of its CSV.
     """
 
     kind: str
     flag: str
-    where: str
+    module: str
     is_trained: bool = False
 
     def function(self) -> Callable[[Any], Any]:
         """Imports it: matplotlib and TensorFlow are slow, and bad flags are reported first."""
-        module, _, name = self.where.partition(":")
-        return getattr(importlib.import_module(f"tfp_genens.paper.{module}"), name)
+        module = importlib.import_module(f"tfp_genens.paper.{self.module}")
+        return getattr(module, "trained" if self.is_trained else self.kind)
 
 
 ROWS: dict[str, Row] = {
-    "table2": Row(TABLE, "2", "tables.table2:table"),
-    "table3": Row(TABLE, "3", "tables.table3:table"),
-    "members": Row(TABLE, "members", "tables.member_table:table"),
-    "erratum": Row(TABLE, "erratum", "tables.erratum:table"),
-    "beta": Row(TABLE, "beta", "tables.beta_table:table"),
-    "compare": Row(TABLE, "compare", "tables.compare_table:table"),
-    "waic": Row(TABLE, "waic", "tables.waic_table:table"),
-    "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table:table"),
-    "figure1": Row(FIGURE, "1", "figures.likelihood_figure:figure"),
-    "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure:figure"),
-    "members_figure": Row(FIGURE, "members", "figures.member_figure:figure"),
-    "figure2": Row(FIGURE, "2", "figures.toy_figure:trained", is_trained=True),
+    "table2": Row(TABLE, "2", "tables.table2"),
+    "table3": Row(TABLE, "3", "tables.table3"),
+    "members": Row(TABLE, "members", "tables.member_table"),
+    "erratum": Row(TABLE, "erratum", "tables.erratum"),
+    "beta": Row(TABLE, "beta", "tables.beta_table"),
+    "compare": Row(TABLE, "compare", "tables.compare_table"),
+    "waic": Row(TABLE, "waic", "tables.waic_table"),
+    "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table"),
+    "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
+    "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure"),
+    "members_figure": Row(FIGURE, "members", "figures.member_figure"),
+    "figure2": Row(FIGURE, "2", "figures.toy_figure", is_trained=True),
 }
 """NAME of `python -m tfp_genens.paper NAME` -> what makes it."""
 

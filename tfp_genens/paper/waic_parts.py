@@ -32,14 +32,6 @@ def waic(log_prob: np.ndarray) -> np.ndarray:
     return log_prob.mean(axis=0) - log_prob.var(axis=0)
 
 
-def mean_less_std(log_prob: np.ndarray) -> np.ndarray:
-    """E[log p(x)] - Std[log p(x)], [num_members, batch] -> [batch].
-
-    Both are in nats, so that it ranks inputs alike in nats and in bits, as WAIC does not.
-    """
-    return log_prob.mean(axis=0) - log_prob.std(axis=0)
-
-
 def offsets(log_prob: np.ndarray) -> np.ndarray:
     """How far the mean of each member over inputs lies above the ensemble's.
 
@@ -75,6 +67,9 @@ def cross_centred(log_prob: np.ndarray) -> np.ndarray:
 def scores(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, np.ndarray]:
     """The scores of DIRECTIONS, float64 [num_inputs]; see the module for what overflows.
 
+    Mean and standard deviation are both in nats, so that their difference ranks inputs alike in
+    nats and in bits, as WAIC does not.
+
     Args:
       log_prob: nats, float64 [num_members, num_inputs].
       centred: the same, centred.
@@ -82,7 +77,7 @@ def scores(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "log_prob_var_centred": centred.var(axis=0),
         "waic_centred": waic(centred),
-        "log_prob_mean_less_std": mean_less_std(log_prob),
+        "log_prob_mean_less_std": log_prob.mean(axis=0) - log_prob.std(axis=0),
     }
 
 

@@ -14,7 +14,7 @@ from tfp_genens.paper import configurations, shared, verdicts, waic_parts
 from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.shared import identity, set_labels, values, wide
-from tfp_genens.paper.waic_parts import MEAN, UNDECIDED, VARIANCE
+from tfp_genens.paper.waic_parts import MEAN, VARIANCE
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 STORED = {"log_prob_mean": "Mean log p(x)", "log_prob_var": "Var log p(x)", "waic": "WAIC"}
@@ -66,34 +66,31 @@ def _frames(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     offsets = waic_parts.offsets(log_prob[inside])
     centred = {name: of_set - offsets[:, None] for name, of_set in log_prob.items()}
     centred[inside] = waic_parts.cross_centred(log_prob[inside])
-    medians = [
-        {"set": name, **waic_parts.medians(log_prob[name], centred[name])} for name in log_prob
-    ]
+    medians = pd.DataFrame(
+        [waic_parts.medians(log_prob[name], centred[name]) for name in log_prob]
+    ).add_prefix("median_")
+    medians.insert(0, "set", list(log_prob))
+    of_members = {
+        "member": configurations.member_names(evaluation),
+        "steps": [manifest.get("steps") for manifest in evaluation.document["manifests"]],
+    }
     members = [
-        {
-            "set": name,
-            "member": member,
-            "steps": manifest.get("steps"),
-            "log_prob": mean,
-            "offset": o,
-        }
+        pd.DataFrame(
+            {
+                "set": name,
+                **of_members,
+                "log_prob": of_set.mean(axis=1),
+                "offset": waic_parts.offsets(of_set),
+            }
+        ).astype({"steps": "Int64"})
         for name, of_set in log_prob.items()
-        for member, manifest, mean, o in zip(
-            configurations.member_names(evaluation),
-            evaluation.document["manifests"],
-            of_set.mean(axis=1),
-            waic_parts.offsets(of_set),
-            strict=True,
-        )
     ]
     aurocs = _aurocs(evaluation, log_prob, centred)
     return {
         "auroc": aurocs,
         "rule": _rules(aurocs),
-        "medians": pd.DataFrame(medians).rename(
-            columns={name: f"median_{name}" for name in MEDIANS}
-        ),
-        "member": pd.DataFrame(members).astype({"steps": "Int64"}),
+        "medians": medians,
+        "member": pd.concat(members),
     }
 
 
@@ -167,21 +164,12 @@ def _rules(aurocs: pd.DataFrame) -> pd.DataFrame:
 def _findings(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """What the rule says of these numbers."""
     rules = frames["rule"].assign(label=frames["rule"]["set"].map(set_labels(evaluation)))
-    by_variance = rules[rules["goes_with"] == VARIANCE]
     most = rules.iloc[rules["moved"].abs().argmax()]
     of_most = frames["auroc"][frames["auroc"]["set"] == most["set"]].set_index("score")["auroc"]
     offsets = frames["member"]["offset"][: evaluation.document["members"]]
     return {
-        "num_sets": len(rules),
-        "decided": [
-            {
-                what: list(rules["label"][rules[name] == what])
-                for what in (VARIANCE, MEAN, UNDECIDED)
-            }
-            for name in ("goes_with", "goes_with_centred")
-        ],
-        "num_by_variance": len(by_variance),
-        "num_turned": int((by_variance["goes_with_centred"] == MEAN).sum()),
+        "rules": rules,
+        "turned": rules[rules["goes_with"].eq(VARIANCE) & rules["goes_with_centred"].eq(MEAN)],
         "median_moved": rules["moved"].abs().median(),
         "most": {"label": most["label"], **of_most},
         "offset_variance": number(offsets.var(ddof=0)),
