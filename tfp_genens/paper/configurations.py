@@ -13,13 +13,11 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
-INPUT_SETTINGS = ("in_distribution", "num_examples", "seed")
-"""Settings of evaluate that decide which inputs are judged."""
 
-
-def same_inputs(one: Evaluation, other: Evaluation) -> bool:
-    settings = one.document["settings"], other.document["settings"]
-    return all(settings[0].get(name) == settings[1].get(name) for name in INPUT_SETTINGS)
+def input_settings(evaluation: Evaluation) -> dict[str, Any]:
+    """Settings of evaluate that decide which inputs are judged."""
+    settings = evaluation.document["settings"]
+    return {name: settings.get(name) for name in ("in_distribution", "num_examples", "seed")}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -51,8 +51,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     num_lines = [-(-len(scores.ood_outputs) // NUM_COLUMNS) for scores in joined]
     heights = [2.1 * lines + 0.4 for lines in num_lines]
     title = "AUROC by number of members"
-    drawing = Figure(figsize=(WIDTH, sum(heights) + 0.9), layout="constrained")
-    drawing.suptitle(title, x=0.01, ha="left")
+    drawing = layout.figure(title, WIDTH, sum(heights) + 0.9)
     blocks = drawing.subfigures(len(joined), 1, squeeze=False, height_ratios=heights)[:, 0]
     for block, scores, lines in zip(blocks, joined, num_lines, strict=True):
         _block(block, scores, lines)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
 from tfp_genens.errors import UserError
@@ -38,8 +38,7 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     for evaluation in evaluations:
         _check(evaluation)
     title = "Reconstructions, rate, distortion and log p(x) of one VAE"
-    drawing = Figure(figsize=(WIDTH, 5.3 * len(evaluations) + 0.5), layout="constrained")
-    drawing.suptitle(title, x=0.01, ha="left")
+    drawing = layout.figure(title, WIDTH, 5.3 * len(evaluations) + 0.5)
     blocks = drawing.subfigures(len(evaluations), 1, squeeze=False, hspace=0.04)[:, 0]
     for block, evaluation in zip(blocks, evaluations, strict=True):
         _block(block, evaluation, _ranges(evaluation, evaluations))

@@ -48,12 +48,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     cells = _cells(columns, _shared_scores(columns))
     records: list[Any] = _records(columns)
     documents = [evaluation.document for evaluation in evaluations]
-    inputs = {
-        name: {
-            key: evaluation.document["settings"].get(key) for key in configurations.INPUT_SETTINGS
-        }
-        for name, evaluation in columns.items()
-    }
+    inputs = {name: configurations.input_settings(e) for name, e in columns.items()}
     context = {
         "base": documents[0],
         "columns": columns,

@@ -58,10 +58,8 @@ class Panel:
 
     @property
     def heading(self) -> str:
-        heading = tables.heading(self.configuration.document)
-        if self.is_base:
-            return heading
-        return f"{heading}; {configurations.differences(self.configuration.first, self.base.first)}"
+        differences = configurations.differences(self.configuration.first, self.base.first)
+        return "; ".join(filter(None, [tables.heading(self.configuration.document), differences]))
 
     def of_score(self, score: str, position: int = 0) -> pd.DataFrame:
         """The cells of one evaluation, by OoD set."""
@@ -147,11 +145,12 @@ def _interval(
 
     Further ensembles count where they were judged on the same inputs and are as large as the first.
     """
-    first = configuration.first
+    first, inputs = configuration.first, configurations.input_settings(configuration.first)
     alike = [
         (evaluation.document["members"], evaluation.row(ood_dataset, score))
         for evaluation in configuration.evaluations
-        if configurations.same_inputs(evaluation, first) and evaluation.find_row(ood_dataset, score)
+        if configurations.input_settings(evaluation) == inputs
+        and evaluation.find_row(ood_dataset, score)
     ]
     outputs = first.in_distribution.scores.member_scores
     if score in outputs:
