@@ -54,7 +54,7 @@ def judge(name, in_values, ood_values, ood_dataset="hflip", attacked=None, num_b
 
 
 def misaligned(of_members, set_name="hflip", seed=1):
-    return erratum.misaligned(of_members, members=MEMBERS, set_name=set_name, seed=seed)
+    return erratum.misaligned(of_members, MEMBERS, set_name=set_name, seed=seed)
 
 
 def sklearn_auroc(normal_in, normal_out):

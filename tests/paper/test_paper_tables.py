@@ -369,7 +369,7 @@ def test_evaluations_that_cannot_be_joined():
 
     other = evaluation([2, 3])
     other.ood[0].scores.frame.loc[0, "example_id"] = "another"
-    check(other, "the same inputs of hflip.*2 that only one of two has")
+    check(other, "the same inputs of HFlip.*2 that only one of two has")
     other = evaluation([2, 3])
     other.ood[0].scores.frame.loc[0, "example_id"] = "1"
     check(other, "a repeated one")

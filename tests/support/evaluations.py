@@ -146,7 +146,8 @@ def evaluation(
         )
         attack = {"steps": 1} if is_attack else {}
         entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
-        ood.append(EvaluatedSet(name, name, scores, {"first": np.ones(3)}, 0))
+        label = DATASET_LABELS.get(name, name)
+        ood.append(EvaluatedSet(name, label, scores, {"first": np.ones(3)}, 0))
     document = {
         "train_dataset": train_dataset,
         "model": model,

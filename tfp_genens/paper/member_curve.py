@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from tfp_genens import seeds
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import metrics, results
+from tfp_genens.evaluation import metrics
 from tfp_genens.paper import configurations
 from tfp_genens.paper.configurations import Configuration, require_scores
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet
@@ -36,7 +36,7 @@ class MemberScores:
       members: seed/number of each, in the order of the arrays.
       in_outputs: of in-distribution inputs.
       ood_outputs: by OoD set.
-      left_out: sets that were made against members, which fewer members would make others.
+      left_out: what sets are called that were made against members: fewer would make others.
     """
 
     configuration: Configuration
@@ -50,14 +50,6 @@ class MemberScores:
         """What can be made of the members' outputs."""
         specs = self.configuration.first.in_distribution.scores.member_scores
         return combined_scores({name: specs[name] for name in self.in_outputs})
-
-    def labels(self, names: Iterable[str]) -> dict[str, str]:
-        """What sets are called."""
-        return {name: results.dataset_label(self.configuration.document, name) for name in names}
-
-    def curve(self) -> pd.DataFrame:
-        """See `curve`."""
-        return curve(self.in_outputs, self.ood_outputs, self.scores)
 
 
 def member_scores(configuration: Configuration) -> MemberScores:
@@ -85,7 +77,7 @@ def member_scores(configuration: Configuration) -> MemberScores:
         members=members,
         in_outputs=_joined([e.in_distribution for e in evaluations]),
         ood_outputs={name: _joined([of_one[name] for of_one in sets]) for name in shown},
-        left_out=tuple(name for name in names if name in attacks),
+        left_out=tuple(sets[0][name].label for name in names if name in attacks),
     )
 
 
@@ -134,11 +126,6 @@ def curve(
     Subsets of the same members overlap, so lowest and highest are the range of what these members
     give, not an interval for members yet to be trained. Sizes with more than MAX_SUBSETS subsets
     are judged on so many, drawn without replacement.
-
-    Args:
-      in_outputs: of in-distribution inputs.
-      ood_outputs: by OoD set, of the same members.
-      scores: those that can be made, and maybe more, by name.
 
     Returns:
       By "ood_dataset", "score" and "size", in the order of the sets, of SCORES and of size: AUROC

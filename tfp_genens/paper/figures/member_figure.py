@@ -11,10 +11,10 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tfp_genens.paper import configurations, documents
+from tfp_genens.paper import configurations, documents, member_curve
 from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
-from tfp_genens.paper.shared import run_label
+from tfp_genens.paper.shared import run_label, set_labels
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.layout import WIDTH, Page
@@ -72,11 +72,11 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
 def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
     block.suptitle(_heading(scores), x=0.01, ha="left", fontsize=10.5)
     axes = list(block.subplots(num_lines, NUM_COLUMNS, squeeze=False).flat)
-    points = scores.curve()
+    points = member_curve.curve(scores.in_outputs, scores.ood_outputs, scores.scores)
     smallest = points["score"].map(SMALLEST).fillna(1)
     points = points[points["score"].isin(STYLES) & (points["size"] >= smallest)]
     by_set = points.groupby("ood_dataset", sort=False)
-    labels = scores.labels(scores.ood_outputs)
+    labels = set_labels(scores.configuration.first)
     for ax, (name, of_set) in zip(axes, by_set, strict=False):
         _panel(ax, of_set)
         ax.set_title(labels[str(name)])

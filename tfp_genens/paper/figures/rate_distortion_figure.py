@@ -123,7 +123,7 @@ def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
         margin = 0.02 * (high - low)  # so that points at the frame are seen whole
         ax.set(**{f"{axis}lim": (low - margin, high + margin)})
         ax.set(**{f"{axis}label": axis_label(evaluation, score)})
-    scores.legend_below(ax, handles=handles)
+    ax.legend(handles=handles, **scores.LEGEND_BELOW)
 
 
 def _mean(shown: EvaluatedSet, score: str) -> float:

@@ -13,6 +13,8 @@ from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
 
 MEMBER = 0  # the member that is shown where one is; it reconstructed the examples
 NUM_BINS = 2 * score_figures.NUM_BINS
+_PLACE = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "borderaxespad": 0.0}
+LEGEND_BELOW: dict[str, Any] = {"fontsize": 8.5, **_PLACE}
 
 
 def auroc(evaluation: Evaluation, ood: EvaluatedSet, score: str) -> float:
@@ -61,18 +63,9 @@ def histograms(
     ax.set_xlim(*limits)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
-    legend_below(ax)
+    ax.legend(**LEGEND_BELOW)
     where = score_figures.toward(evaluation, score)
     ax.set_xlabel(f"{axis_label(evaluation, score)} ({where})")
-
-
-def legend_below(ax: Axes, **kwargs: Any) -> None:
-    place: dict[str, Any] = {
-        "loc": "upper left",
-        "bbox_to_anchor": (0.0, -0.2),
-        "borderaxespad": 0.0,
-    }
-    ax.legend(fontsize=8.5, **place, **kwargs)
 
 
 def _outside(values: np.ndarray, limits: tuple[float, float]) -> str:

@@ -39,7 +39,7 @@ RIGHT_ATTACK = PRESETS[CORRECT]["attack"]
 
 
 def misaligned(
-    of_members: np.ndarray, *, members: Sequence[int], set_name: str, seed: int
+    of_members: np.ndarray, members: Sequence[int], *, set_name: str, seed: int
 ) -> np.ndarray:
     """Puts every member's inputs into an order of their own.
 
@@ -88,25 +88,17 @@ def judge_preset(
     members = evaluation.in_distribution.scores.members
     chosen = slice(None) if attacked_members is None else list(attacked_members)
     judged: dict[str, list[np.ndarray]] = {"log_prob": [], "rate": [], "waic": []}
-    outputs = [values(evaluation, output) for output in (log_prob, "rate")]
-    for name in (IN_DISTRIBUTION, ood_dataset):
-        of_set = [of_sets[name] for of_sets in outputs]
-        if not aligned:
-            of_set = [
-                misaligned(of_members, members=members, set_name=name, seed=settings["seed"])
-                for of_members in of_set
-            ]
-        judged["log_prob"].append(of_set[0][chosen])
-        judged["rate"].append(of_set[1][chosen])
-        judged["waic"].append(waic_parts.waic(of_set[0]))
+    for score, output in {"log_prob": log_prob, "rate": "rate"}.items():
+        for name in (IN_DISTRIBUTION, ood_dataset):
+            of_set = values(evaluation, output)[name]
+            if not aligned:
+                of_set = misaligned(of_set, members, set_name=name, seed=settings["seed"])
+            judged[score].append(of_set[chosen])
+            if score == "log_prob":
+                judged["waic"].append(waic_parts.waic(of_set))
+    how: dict[str, Any] = {"ood_dataset": ood_dataset, "settings": settings}
     return {
-        score: judge_score(
-            inside,
-            outside,
-            evaluation.spec(score).direction,
-            ood_dataset=ood_dataset,
-            settings=settings,
-        )
+        score: judge_score(inside, outside, evaluation.spec(score).direction, **how)
         for score, (inside, outside) in judged.items()
     }
 
@@ -151,14 +143,13 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         _check(evaluation)
         judge = functools.cache(functools.partial(judge_preset, evaluation))
         presets, attacks = _presets(evaluation, judge), _attacks(evaluation, judge)
-        parts.append(
-            {
-                "evaluation": evaluation,
-                "scores": [_score(evaluation, presets, score) for score in SCORES],
-                **_attack_table(evaluation, attacks),
-            }
-        )
-        records += [presets.drop(columns="column"), attacks]
+        scores = [_score(evaluation, presets, score) for score in SCORES]
+        attack_table = _attack_table(evaluation, attacks)
+        parts.append({"evaluation": evaluation, "scores": scores, **attack_table})
+        frames = {"presets": presets.drop(columns="column"), "attacks": attacks}
+        found = pd.concat(frames, names=["part"]).reset_index("part").reset_index(drop=True)
+        about = identity(evaluation) | {"members": evaluation.document["members"]}
+        records.append(pd.DataFrame(about, found.index).join(found))
     return Document("erratum", {"presets": PRESETS, "parts": parts}, pd.concat(records))
 
 
@@ -215,8 +206,8 @@ def _presets(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
             ood = preset["attack"] if is_attack else column
             members = attacked[ood] if is_attack else None
             judged = judge(preset["aligned"], preset["log_prob"], ood, members)
-            record = _record(evaluation, "presets", name, ood, score, judged)
-            lines.append({**record, "paper_auroc": theirs, "column": column})
+            ours = _record(name, ood, score, judged)
+            lines.append({**ours, "paper_auroc": theirs, "column": column})
     found = pd.DataFrame(lines).astype({"paper_auroc": float})
     right = found.groupby(["score", "column"], sort=False)[ENDS].transform("first")
     papers = found["paper_auroc"]
@@ -226,18 +217,9 @@ def _presets(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
     return found
 
 
-def _record(
-    evaluation: Evaluation, part: str, name: str, ood_dataset: str, score: str, judged: Any
-) -> dict[str, Any]:
-    return {
-        **identity(evaluation),
-        "members": evaluation.document["members"],
-        "part": part,
-        "name": name,
-        "ood_dataset": ood_dataset,
-        "score": score,
-        **{end: judged[score][end] for end in ENDS},
-    }
+def _record(name: str, ood_dataset: str, score: str, judged: Any) -> dict[str, Any]:
+    ends = {end: judged[score][end] for end in ENDS}
+    return {"name": name, "ood_dataset": ood_dataset, "score": score, **ends}
 
 
 def _score(evaluation: Evaluation, presets: pd.DataFrame, score: str) -> dict[str, Any]:
@@ -276,9 +258,7 @@ def _attacks(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
     }
     return pd.DataFrame(
         {
-            **_record(
-                evaluation, "attacks", name, name, score, judge(True, "log_prob", name, members)
-            ),
+            **_record(name, name, score, judge(True, "log_prob", name, members)),
             "noise_clipped": how["noise_clipped"],
             "gradient_at": how.get("gradient_at"),
             "result_clipped": how["result_clipped"],

@@ -12,7 +12,7 @@ from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations, member_curve
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
-from tfp_genens.paper.shared import wide
+from tfp_genens.paper.shared import set_labels, wide
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 ENSEMBLE_SIZE = 5  # the paper's, section 4
@@ -29,7 +29,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     shown, records = [], []
     for configuration in configurations.group(evaluations):
         joined = member_scores(configuration)
-        points = joined.curve()
+        points = member_curve.curve(joined.in_outputs, joined.ood_outputs, joined.scores)
         shown.append(_shown(joined, points))
         about = {"train_dataset": configuration.train_dataset, "model": configuration.model}
         members = [joined.members] * len(points)
@@ -43,7 +43,7 @@ def _shown(joined: MemberScores, points: pd.DataFrame) -> dict[str, Any]:
     document, judged = joined.configuration.document, list(points["score"])
     score = next((name for name in SHOWN if name in judged), judged[0])
     points = points[points["score"] == score]
-    sets = joined.labels(joined.ood_outputs)
+    sets = set_labels(joined.configuration.first)
     cells = points.assign(text=[_cell(point) for point in points.itertuples()])
     return {
         "joined": joined,
@@ -72,5 +72,5 @@ def _disjoint(joined: MemberScores, score: str) -> pd.DataFrame | None:
     names = [", ".join(joined.members[position] for position in subset) for subset in subsets]
     aurocs = pd.DataFrame(found, index=names).T
     aurocs["largest difference"] = np.ptp(aurocs.to_numpy(), axis=1)
-    aurocs.insert(0, "OoD set", aurocs.index.map(joined.labels(aurocs.index)))
+    aurocs.insert(0, "OoD set", aurocs.index.map(set_labels(joined.configuration.first)))
     return aurocs
