@@ -45,22 +45,16 @@ def prediction_interval(values: Sequence[float], level: float = LEVEL) -> tuple[
     The textbook interval for one further draw from a normal distribution of unknown mean and
     variance (e.g. Hahn and Meeker, Statistical Intervals, chapter 4). AUROCs near 0 or 100 are not
     normal but skewed away from the bound, so there the far end is too near.
-
-    Args:
-      values: independent draws, two or more.
-      level: coverage asked for.
+    `values` are independent draws, two or more.
     """
     num = len(values)
-    half = (
-        _quantile("values", num, level) * float(np.std(values, ddof=1)) * math.sqrt(1.0 + 1.0 / num)
-    )
+    spread = _quantile("values", num, level) * float(np.std(values, ddof=1))
+    half = spread * math.sqrt(1.0 + 1.0 / num)
     center = float(np.mean(values))
     return center - half, center + half
 
 
-def jackknife_interval(
-    estimate: float, left_out: Sequence[float], level: float = LEVEL
-) -> tuple[float, float]:
+def jackknife_interval(estimate: float, left_out: Sequence[float]) -> tuple[float, float]:
     """estimate +- t(n - 1) * sqrt(2) * se, se^2 = (n - 1) / n * sum((left_out - their mean)^2).
 
     se is the delete-one jackknife's standard error (Efron and Tibshirani, An Introduction to the
@@ -70,11 +64,10 @@ def jackknife_interval(
     Args:
       estimate: of all n together.
       left_out: [n] estimates, each without one of the n; two or more.
-      level: coverage asked for.
     """
     num = len(left_out)
     error = math.sqrt((num - 1.0) * float(np.var(left_out)))
-    half = _quantile("left_out", num, level) * math.sqrt(2.0) * error
+    half = _quantile("left_out", num) * math.sqrt(2.0) * error
     return estimate - half, estimate + half
 
 

@@ -18,10 +18,10 @@ from tfp_genens.paper.repetition import Interval
 from tfp_genens.reporting.evaluation_files import Evaluation
 
 COUNTS = ["num_in", "num_out", "num_nan"]
-_OF_ROWS = ["auroc", "auroc_low", "auroc_high", *COUNTS]
+OF_ROWS = ["auroc", "auroc_low", "auroc_high", *COUNTS]
 _COLUMNS = [
     *("evaluation", "train_dataset", "model", "evaluation_dir", "members", "ood_dataset", "score"),
-    *(*_OF_ROWS, "auroc_members", "paper_auroc"),
+    *(*OF_ROWS, "auroc_members", "paper_auroc"),
 ]
 
 
@@ -74,14 +74,11 @@ def wide(
 def cells(
     evaluations: Sequence[Evaluation], sets: Iterable[str], scores: Iterable[str]
 ) -> pd.DataFrame:
-    """One row a set, score and evaluation, in this order.
+    """One row a set, score and evaluation, in this order, AUROCs in percent.
 
-    Returns:
-      "evaluation" (position), "train_dataset", "model", "evaluation_dir" and "members"; of
-      results.json's row, missing where there is none: "auroc", its ends over inputs "auroc_low" and
-      "auroc_high", percent, and COUNTS; "auroc_members" of the members that the row is the mean of,
-      None of the ensemble; "paper_auroc" and "difference" from it, missing where the paper has no
-      number.
+    "evaluation" is the position; OF_ROWS, of results.json, are missing where it has no row;
+    "auroc_members" are of the members that the row is the mean of, None of the ensemble;
+    "paper_auroc" and the "difference" from it are missing where the paper has no number.
     """
     lines = []
     for ood_dataset, score in itertools.product(sets, scores):
@@ -95,7 +92,7 @@ def cells(
                     **about,
                     "ood_dataset": ood_dataset,
                     "score": score,
-                    **{key: row.get(key, math.nan) for key in _OF_ROWS},
+                    **{key: row.get(key, math.nan) for key in OF_ROWS},
                     "auroc_members": of_members
                     and tuple(of_members[member] for member in row["members_used"]),
                     "paper_auroc": paper.value(

@@ -29,7 +29,7 @@ SCORES = ("rate", "log_prob", "distortion", "waic")
 NATS = ("rate", "distortion", "log_prob")
 RECORDS = [
     *("evaluation_dir", "train_dataset", "beta", "members", "set", "score"),
-    *("auroc", "auroc_low", "auroc_high", *shared.COUNTS, "paper_auroc"),
+    *(*shared.OF_ROWS, "paper_auroc"),
 ]
 NOT_COMPARED = ("beta", "seed")  # settings that are meant to differ
 
@@ -88,23 +88,16 @@ def by_beta(evaluations: Sequence[Evaluation]) -> Runs:
     betas = [shared.beta(evaluation) for evaluation in evaluations]
     known = [beta for beta in betas if beta is not None]
     if len(trained) != 1 or len(known) < max(2, len(betas)) or len(set(known)) != len(known):
-        raise UserError(
-            ARGUMENT,
-            "two or more evaluations of one training set, each with another beta",
-            "; ".join(
-                f"{d['train_dataset']} at beta {beta}"
-                for d, beta in zip(documents, betas, strict=True)
-            ),
-        )
+        pairs = zip(documents, betas, strict=True)
+        got = "; ".join(f"{d['train_dataset']} at beta {beta}" for d, beta in pairs)
+        expected = "two or more evaluations of one training set, each with another beta"
+        raise UserError(ARGUMENT, expected, got)
     by_beta = dict(sorted(zip(known, evaluations, strict=True), key=lambda pair: -pair[0]))
     names = [[s.name for s in evaluation.ood] for evaluation in by_beta.values()]
     common = [name for name in names[0] if all(name in others for others in names)]
     if not common:
-        raise UserError(
-            ARGUMENT,
-            "evaluations with OoD sets in common",
-            "; ".join(listed(s.name for s in e.ood) for e in evaluations),
-        )
+        got = "; ".join(listed(s.name for s in e.ood) for e in evaluations)
+        raise UserError(ARGUMENT, "evaluations with OoD sets in common", got)
     return Runs(by_beta, _aurocs(by_beta, common), *_nats(by_beta, common))
 
 
@@ -126,19 +119,12 @@ def _nats(
             of_members = shared.values(evaluation, score)[name]
             if name != IN_DISTRIBUTION:
                 of_members = of_members[evaluation.row(name, "rate")["members_used"]]
-            lines.append(
-                {
-                    "evaluation_dir": str(evaluation.directory),
-                    "train_dataset": evaluation.document["train_dataset"],
-                    "beta": beta,
-                    "members": evaluation.document["members"],
-                    "set": name,
-                    "score": score,
-                    "mean": float(np.mean([values.mean() for values in of_members])),
-                    "std": float(np.mean([values.std() for values in of_members])),
-                }
-            )
-    nats = pd.DataFrame(lines).set_index(["set", "score", "beta"], drop=False)
+            mean, std = (np.mean([f(v) for v in of_members]) for f in (np.mean, np.std))
+            about = (str(evaluation.directory), evaluation.document["train_dataset"], beta)
+            num_members = evaluation.document["members"]
+            lines.append((*about, num_members, name, score, mean, std))
+    columns = ["evaluation_dir", "train_dataset", "beta", "members", "set", "score", "mean", "std"]
+    nats = pd.DataFrame(lines, columns=columns).set_index(["set", "score", "beta"], drop=False)
     of_sets = nats.xs("distortion", level="score")
     inside = of_sets.loc[IN_DISTRIBUTION].loc[of_sets["beta"]]
     means = of_sets["mean"]
@@ -162,16 +148,11 @@ def differences(runs: Runs) -> dict[str, Any]:
         beta, document = f"{value:g}", evaluation.document
         config = document["manifests"][0]["config"].items()
         configs[beta] = {name: value for name, value in config if name not in NOT_COMPARED}
-        counts[beta] = {
-            "members": document["members"],
-            "in-distribution inputs": document["num_in"],
-        }
+        num_members, num_in = document["members"], document["num_in"]
+        counts[beta] = {"members": num_members, "in-distribution inputs": num_in}
         left_out[beta] = [s.label for s in evaluation.ood if s.name not in runs.ood_datasets]
-    return {
-        "settings": shared.differing(configs),
-        "counts": shared.differing(counts),
-        "left_out": left_out,
-    }
+    settings, counts = shared.differing(configs), shared.differing(counts)
+    return {"settings": settings, "counts": counts, "left_out": left_out}
 
 
 YES, PARTLY, NO = "holds", "holds in part", "does not hold"
@@ -182,11 +163,9 @@ FIXED = ["rate", "log_prob", "waic"]
 
 
 def judgements(runs: Runs) -> pd.DataFrame:
-    """Every claim, by the runs with the highest and with the lowest beta.
+    """A row a claim of `beta_claims.toml`, by the runs with the highest and with the lowest beta.
 
-    Returns:
-      "claim" (the paper's words), "rule" (when it is taken to hold), "found" (the numbers, as
-      sentences) and "verdict" (YES, PARTLY or NO), indexed by the claims' names.
+    Beside the texts, which are named there, "verdict": YES, PARTLY or NO.
     """
     high, *_, low = runs.evaluations
     pair = counterpart(runs.first.document["train_dataset"], runs.ood_datasets)

@@ -38,6 +38,7 @@ CHECKS = {
     "warnings": "warnings",
 }
 """What the gate finds, and its name in the CSV file."""
+INITIALISED = {True: "yes", False: "no", None: "-"}
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:
@@ -71,11 +72,8 @@ def _headed(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
     for evaluation in evaluations:
         scores = evaluation.in_distribution.scores
         if OUTPUT not in scores.member_scores:
-            raise UserError(
-                ARGUMENT,
-                f"evaluations of density models, with {OUTPUT}",
-                f"{evaluation.directory}, which has {listed(scores.member_scores)}",
-            )
+            got = f"{evaluation.directory}, which has {listed(scores.member_scores)}"
+            raise UserError(ARGUMENT, f"evaluations of density models, with {OUTPUT}", got)
         base = bases.setdefault(evaluation.document["train_dataset"], evaluation)
         differences = configurations.differences(evaluation, base)
         heading = tables.heading(evaluation.document)
@@ -96,9 +94,8 @@ def _part(evaluation: Evaluation, heading: str) -> tuple[dict[str, Any], list[di
         for kind in ("member", "validation", "probe")
     )
     labels = {m["member"]: member_name(evaluation, k) for k, m in enumerate(members)}
-    described = (
-        f"{configurations.describe_members(evaluation)} of {document['settings']['run_dir']}"
-    )
+    run_dir = document["settings"]["run_dir"]
+    described = f"{configurations.describe_members(evaluation)} of {run_dir}"
     known = [f"{SETTINGS[k]} {settings[k]}" for k in SETTINGS if settings[k] is not None]
     held_out = sorted({m["num_held_out"] for m in members} - {None})
     part = {
@@ -243,9 +240,7 @@ def _member_texts(
             "held out, trained": _text(m["held_out_bits_per_dim"], "{:.3f}"),
             "test inputs": _estimate_text(m),
             "inversion error": _text(m["inversion_error"], "{:.1e}"),
-            "actnorms initialised": {True: "yes", False: "no", None: "-"}[
-                m["actnorms_initialized"]
-            ],
+            "actnorms initialised": INITIALISED[m["actnorms_initialized"]],
             "warnings": "-" if m["warnings"] is None else str(len(m["warnings"])),
         }
         for m in members

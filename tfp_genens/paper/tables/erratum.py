@@ -174,11 +174,8 @@ def _check(evaluation: Evaluation) -> None:
     outputs = {"rate", *(preset["log_prob"] for preset in PRESETS.values())}
     lacking = sorted(outputs - evaluation.in_distribution.scores.member_scores.keys())
     if lacking:
-        raise UserError(
-            ARGUMENT,
-            f"an evaluation with {', '.join(sorted(outputs))} (evaluate without --outputs)",
-            f"{evaluation.directory} without {', '.join(lacking)}",
-        )
+        expected = f"an evaluation with {', '.join(sorted(outputs))} (evaluate without --outputs)"
+        raise UserError(ARGUMENT, expected, f"{evaluation.directory} without {', '.join(lacking)}")
 
 
 def _attacked_members(evaluation: Evaluation) -> dict[str, tuple[int, ...] | None]:

@@ -43,13 +43,8 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     parts, records = [], []
     for evaluation in evaluations:
         frames = _frames(evaluation)
-        parts.append(
-            {
-                "evaluation": evaluation,
-                **_findings(evaluation, frames),
-                **_texts(evaluation, frames),
-            }
-        )
+        shown = _findings(evaluation, frames) | _texts(evaluation, frames)
+        parts.append({"evaluation": evaluation, **shown})
         records += [
             {"record": name, **identity(evaluation), **line}
             for name, frame in frames.items()
@@ -127,7 +122,6 @@ def _aurocs(
     """A line an OoD set and score, the stored ones first, judged on the same resamples."""
     inside = evaluation.in_distribution.name
     scores = {name: waic_parts.scores(log_prob[name], centred[name]) for name in log_prob}
-    keys = ["auroc", "auroc_low", "auroc_high", "num_in", "num_out", "num_nan"]
     lines = []
     for ood in evaluation.ood:
         judged: dict[str, Mapping[str, Any]] = {
@@ -142,7 +136,7 @@ def _aurocs(
                 settings=evaluation.document["settings"],
             )
         lines += [
-            {"set": ood.name, "score": score, **{key: found[key] for key in keys}}
+            {"set": ood.name, "score": score, **{key: found[key] for key in shared.OF_ROWS}}
             for score, found in judged.items()
         ]
     return pd.DataFrame(lines)
@@ -184,11 +178,10 @@ def _texts(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dict[s
     medians = frames["medians"].set_index("set").map(number)
     medians.columns = list(MEDIANS.values())
     medians.insert(0, "Set", medians.index.map(labels))
-    members = frames["member"].assign(
-        text=frames["member"]["offset"].map(lambda value: number(value, "+"))
-    )
-    offsets = {name: f"Offset, {label}" for name, label in labels.items()}
-    of_members = wide(members, "set", "member", "", offsets)
+    members = frames["member"]
+    offsets = members.assign(text=[number(value, "+") for value in members["offset"]])
+    names = {name: f"Offset, {label}" for name, label in labels.items()}
+    of_members = wide(offsets, "set", "member", "", names)
     first = members[members["set"] == evaluation.in_distribution.name]
     head = [
         ["Training steps", *("-" if pd.isna(s) else f"{s:,}" for s in first["steps"])],
