@@ -157,10 +157,9 @@ def _cell_text(cell: Any) -> str | None:
 
 def _with_range(mean: float, of_members: Sequence[float], form: str, more: str = "") -> str:
     """E.g. "95.3 (94.1 to 96.0)"; without the brackets where there is one member."""
-    text = form.format(mean) + more
     if len(of_members) > 1:
-        text += f" ({form.format(min(of_members))} to {form.format(max(of_members))})"
-    return text
+        more += f" ({form.format(min(of_members))} to {form.format(max(of_members))})"
+    return form.format(mean) + more
 
 
 def _records(columns: Columns) -> list[dict[str, Any]]:
@@ -201,9 +200,8 @@ def _facts(columns: Columns, records: Sequence[Mapping[str, Any]]) -> pd.DataFra
             minutes = np.divide(record["wall_clock_secs"], 60)
             of_column["Members"] = len(minutes)
             of_column["Steps a member"] = ", ".join(f"{n:,}" for n in sorted({*record["steps"]}))
-            of_column["Training time a member, min"] = _with_range(
-                minutes.mean(), minutes, "{:.1f}"
-            )
+            of_range = _with_range(minutes.mean(), minutes, "{:.1f}")
+            of_column["Training time a member, min"] = of_range
             of_column["In-distribution inputs"] = columns[record["column"]].document["num_in"]
         else:
             heading = f"{shared.score_label(documents, record['score'])}, {record['unit']}"

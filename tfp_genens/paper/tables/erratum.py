@@ -165,12 +165,9 @@ def _check(evaluation: Evaluation) -> None:
     there = {ood_set.name for ood_set in evaluation.ood}
     lacking = [name for name in ATTACKS if name not in there]
     if lacking:
-        raise UserError(
-            ARGUMENT,
-            "an evaluation with all forms of adversarial noise (evaluate with "
-            f"--flagfile={FLAGFILE}, or add to its --ood: {','.join(lacking)})",
-            f"{evaluation.directory} without them",
-        )
+        how = f"evaluate with --flagfile={FLAGFILE}, or add to its --ood: {','.join(lacking)}"
+        expected = f"an evaluation with all forms of adversarial noise ({how})"
+        raise UserError(ARGUMENT, expected, f"{evaluation.directory} without them")
     outputs = {"rate", *(preset["log_prob"] for preset in PRESETS.values())}
     lacking = sorted(outputs - evaluation.in_distribution.scores.member_scores.keys())
     if lacking:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,12 +127,8 @@ def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
     cells = shared.cells(configuration.evaluations, sets, scores)
     is_first = cells["evaluation"].eq(0)
     has_both = is_first & cells["difference"].notna()
-    intervals = [
-        _interval(configuration, ood, score) if is_wanted else None
-        for ood, score, is_wanted in zip(
-            cells["ood_dataset"], cells["score"], has_both, strict=True
-        )
-    ]
+    places = zip(has_both, cells["ood_dataset"], cells["score"], strict=True)
+    intervals = [_interval(configuration, *place) if has else None for has, *place in places]
     cells = cells.join(shared.interval_columns(intervals, "ensembles"))
     theirs = cells["paper_auroc"].where(is_first & is_judged)
     cells["verdict"] = list(map(verdicts.of_cell, cells["auroc"], theirs, intervals))
@@ -168,9 +165,8 @@ def _interval(
         {name: rows.member_values(of_set.scores, name) for name in outputs}
         for of_set in (first.in_distribution, sets[ood_dataset])
     )
-    return repetition.of_one_ensemble(
-        in_outputs, ood_outputs, combined, attacked[ood_dataset] or ()
-    )
+    members = attacked[ood_dataset] or ()
+    return repetition.of_one_ensemble(in_outputs, ood_outputs, combined, members)
 
 
 def _together(panels: Sequence[Panel]) -> dict[str, Any]:
@@ -182,11 +178,8 @@ def _together(panels: Sequence[Panel]) -> dict[str, Any]:
         return paper.column(score, panel.configuration.model, document["train_dataset"])[0]
 
     columns = sorted(((p, score) for p in panels for score in p.cells["score"].unique()), key=place)
-    of_attacks = collections.Counter(
-        label
-        for panel in panels
-        for label in configurations.attacked_sets(panel.configuration.first)
-    )
+    attacks = [configurations.attacked_sets(panel.configuration.first) for panel in panels]
+    of_attacks = collections.Counter(itertools.chain(*attacks))
     judged = pd.concat([panel.cells for panel in panels]).dropna(subset="verdict")
     return {
         "panels": panels,
@@ -208,8 +201,7 @@ def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
     parts = [pd.Series({ood: shared.dataset_label(documents, ood) for ood in sets}, name="OoD set")]
     for (panel, score), name in zip(columns, names, strict=True):
         cells = panel.of_score(score).reindex(sets)
-        is_alone = names.count(name) == 1
-        heading = name if is_alone else f"{name}, {panel.configuration.model}"
+        heading = name if names.count(name) == 1 else f"{name}, {panel.configuration.model}"
         parts.append(cells["auroc"].rename(heading))
         if panel.is_in_paper:
             parts.append(cells["paper_auroc"].rename("paper"))
@@ -221,9 +213,8 @@ def _overview(columns: Sequence[tuple[Panel, str]]) -> pd.DataFrame:
 def _column_name(panel: Panel, score: str) -> str:
     """The paper's, where it has one: VIB's rate is its column VIB."""
     theirs = paper.columns(score, panel.configuration.model)
-    if len(theirs) == 1:
-        return theirs[0]
-    return results.score_label(panel.configuration.document, score)
+    label = results.score_label(panel.configuration.document, score)
+    return theirs[0] if len(theirs) == 1 else label
 
 
 def _score(panel: Panel, score: str) -> dict[str, Any]:

@@ -260,12 +260,12 @@ def _side_by_side(
     found: Found, positive: str, columns: Mapping[str, str], beside: Mapping[str, str]
 ) -> pd.DataFrame:
     """Facts of each method, then ours by every metric and what stands beside it."""
-    lines = {metric: found[kind, metric] for kind, metric in KINDS if kind == positive}
     parts = [
-        shared.shown(of_metric, {"ours": METRICS[metric], **beside})
-        for metric, of_metric in lines.items()
+        shared.shown(found[kind, metric], {"ours": METRICS[metric], **beside})
+        for kind, metric in KINDS
+        if kind == positive
     ]
-    return pd.concat([shared.shown(lines[FPR], columns), *parts], axis=1)
+    return pd.concat([shared.shown(found[positive, FPR], columns), *parts], axis=1)
 
 
 def _best(lines: pd.DataFrame, metric: str) -> pd.Series:
@@ -274,7 +274,7 @@ def _best(lines: pd.DataFrame, metric: str) -> pd.Series:
 
 def _metric(lines: pd.DataFrame, metric: str) -> pd.DataFrame:
     columns = METHOD | {"test_rows": "test rows", "ours": "ours", "over_splits": "over splits"}
-    columns |= {"sides": "smallest to largest"}
+    columns["sides"] = "smallest to largest"
     columns |= {"as_sampled": "as sampled"} if metric == PRECISION else {}
     columns |= {name: name for name in ("paper", "difference", "verdict")}
     return shared.shown(lines, columns)
@@ -302,13 +302,9 @@ def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> pd.DataFrame |
 def hardest_shares(splits: Draws, reference: Draws) -> tuple[float, float]:
     """Of the frauds that decide FPR@95%TPR, see `hardest`; percent, in the mean over splits.
 
-    Args:
-      splits: a method's scores; frauds are in the same order in every method.
-      reference: those of another method.
-
-    Returns:
-      The share of normal rows that are more anomalous than these frauds, in the mean over them; and
-      the share of them that are also among the other method's.
+    The share of normal rows that are more anomalous than these frauds, in the mean over them; and
+    the share of them that are also among those of another method, the reference, whose scores have
+    the frauds in the same order.
     """
     above, shared = [], []
     for (normal, fraud), (_, others) in zip(splits, reference, strict=True):

@@ -81,12 +81,8 @@ def _frames(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
         for name, of_set in log_prob.items()
     ]
     aurocs = _aurocs(evaluation, log_prob, centred)
-    return {
-        "auroc": aurocs,
-        "rule": _rules(aurocs),
-        "medians": medians,
-        "member": pd.concat(members),
-    }
+    of_sets = {"auroc": aurocs, "rule": _rules(aurocs), "medians": medians}
+    return {**of_sets, "member": pd.concat(members)}
 
 
 def number(value: float, sign: str = "") -> str:
@@ -108,11 +104,8 @@ def _log_prob(evaluation: Evaluation) -> dict[str, np.ndarray]:
             raise UserError(ARGUMENT, f"two {what} or more", f"one in {evaluation.directory}")
     if not np.isfinite(waic_parts.offsets(inside).var()):
         means = ", ".join(f"{value:.3g}" for value in inside.mean(axis=1))
-        raise UserError(
-            ARGUMENT,
-            "members whose mean log p(x) of in-distribution inputs can be centred",
-            f"means of {means} nats in {evaluation.directory}",
-        )
+        expected = "members whose mean log p(x) of in-distribution inputs can be centred"
+        raise UserError(ARGUMENT, expected, f"means of {means} nats in {evaluation.directory}")
     return log_prob
 
 
