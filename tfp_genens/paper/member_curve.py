@@ -168,12 +168,8 @@ def subset_aurocs(
 ) -> dict[str, np.ndarray]:
     """AUROC of an ensemble score for each subset of the members, of every OoD set.
 
-    Args:
-      in_outputs, ood_outputs, score: see `curve`.
-      subsets: int [num_subsets, size], positions of members.
-
-    Returns:
-      OoD set -> float64 [num_subsets], percent; ties and NaN count as in `metrics`.
+    `subsets` are positions of members, int [num_subsets, size]. Returns OoD set -> float64
+    [num_subsets], percent; ties and NaN count as in `metrics`.
     """
     found = {name: np.empty(len(subsets)) for name in ood_outputs}
     for k, subset in enumerate(subsets):

@@ -91,11 +91,8 @@ def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
     are counted by repetitions alone, and the center is taken to be no better known than from one
     draw each; both make the interval wider than need be.
 
-    Args:
-      draws: percent, [num_repetitions][num_draws], one draw or more each.
-
-    Returns:
-      None for fewer than three repetitions.
+    `draws` are percent, [num_repetitions][num_draws], one or more each; None for fewer than three
+    repetitions.
     """
     if len(draws) < MIN_REPETITIONS:
         return None

@@ -35,11 +35,8 @@ def waic(log_prob: np.ndarray) -> np.ndarray:
 def offsets(log_prob: np.ndarray) -> np.ndarray:
     """How far the mean of each member over inputs lies above the ensemble's.
 
-    Args:
-      log_prob: nats, float64 [num_members, num_inputs].
-
-    Returns:
-      nats, [num_members], their sum 0; not finite where a member's mean is not.
+    In nats, [num_members, num_inputs] -> [num_members], their sum 0; not finite where a member's
+    mean is not.
     """
     means = log_prob.mean(axis=1)
     return means - means.mean()
@@ -48,13 +45,8 @@ def offsets(log_prob: np.ndarray) -> np.ndarray:
 def cross_centred(log_prob: np.ndarray) -> np.ndarray:
     """Centres inputs by offsets that they had no part in.
 
-    Every second input is one half; each half is centred by the offsets of the other.
-
-    Args:
-      log_prob: nats, float64 [num_members, num_inputs], two inputs or more.
-
-    Returns:
-      Likewise.
+    Every second input is one half; each half is centred by the offsets of the other. In nats,
+    [num_members, num_inputs] -> likewise, of two inputs or more.
     """
     if log_prob.shape[1] < 2:
         raise ValueError(f"`log_prob` must be of two inputs or more; got {log_prob.shape[1]}.")
@@ -68,11 +60,8 @@ def scores(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, np.ndarray]:
     """The scores of DIRECTIONS, float64 [num_inputs]; see the module for what overflows.
 
     Mean and standard deviation are both in nats, so that their difference ranks inputs alike in
-    nats and in bits, as WAIC does not.
-
-    Args:
-      log_prob: nats, float64 [num_members, num_inputs].
-      centred: the same, centred.
+    nats and in bits, as WAIC does not. Log p and the same centred are in nats, float64
+    [num_members, num_inputs].
     """
     return {
         "log_prob_var_centred": centred.var(axis=0),
@@ -87,13 +76,12 @@ def medians(log_prob: np.ndarray, centred: np.ndarray) -> dict[str, float]:
     Returns:
       "mean" and "std" in nats, "var" and "var_centred" in nats^2; NaN where any input's is.
     """
-    of_inputs = {
-        "mean": log_prob.mean(axis=0),
-        "var": log_prob.var(axis=0),
-        "var_centred": centred.var(axis=0),
-        "std": log_prob.std(axis=0),
+    return {
+        "mean": float(np.median(log_prob.mean(axis=0))),
+        "var": float(np.median(log_prob.var(axis=0))),
+        "var_centred": float(np.median(centred.var(axis=0))),
+        "std": float(np.median(log_prob.std(axis=0))),
     }
-    return {name: float(np.median(of_set)) for name, of_set in of_inputs.items()}
 
 
 def decided_by(waic_auroc: float, variance_auroc: float, mean_auroc: float) -> str:
