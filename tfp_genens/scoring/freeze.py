@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact import held_out, linking
@@ -36,7 +37,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.files import make_directory, read_json, require_keys, sha256_of_tree
 from tfp_genens.scoring import analysis, calibration
 from tfp_genens.scoring.columns import IS_OUTLIER, P_VALUE
-from tfp_genens.scoring.scores import EnsembleScore, State, available_scores, combine
+from tfp_genens.scoring.scores import EnsembleScore, available_scores, combine
 
 ENSEMBLE, VERSION, ANALYSIS = "ensemble", "1", "analysis"
 WITH_ALPHA = "with_alpha"
@@ -154,45 +155,38 @@ class _Members(tf.Module):
             [scoring_seed(first["seed"], manifest["member"]) for manifest in manifests],
         )
         self._has_held_out = all(manifest.get("held_out") for manifest in manifests)
-        self.scores = {
-            name: available_scores(outputs) for name, outputs in self.member_outputs().items()
-        }
-        self.states = self._fitted(self.scores[DEFAULT])
-        self.held_out = {name: self._held_out_normality(name) for name in self.scores}
-
-    def member_outputs(self) -> dict[str, dict[str, OutputSpec]]:
-        """Signature -> the scores that it gives of each member; only those that give scores."""
-        return {
+        self.outputs = {
             name: {output: OutputSpec.from_json(spec) for output, spec in entry["outputs"].items()}
             for name, entry in self._described.items()
-            if entry["outputs"]
+            if entry["outputs"]  # others give no scores
         }
+        self.scores = {name: available_scores(outputs) for name, outputs in self.outputs.items()}
+        self.states = {
+            name: score.fit(*self._held_out(score, held_out.FIT).values())
+            for name, score in self.scores[DEFAULT].items()
+            if score.fit is not None
+        }
+        decisions = {name: self._decision(scores) for name, scores in self.scores.items()}
+        self.decisions = {name: found for name, found in decisions.items() if found}
 
-    def decision_score(self, signature: str) -> EnsembleScore | None:
-        """What p-values are made of: the first of the family's choice that can be computed."""
-        if not self._has_held_out:
+    def _held_out(self, score: EnsembleScore, part: str) -> dict[str, np.ndarray]:
+        return held_out.read(self._directories, score.inputs, part)
+
+    def _decision(
+        self, scores: Mapping[str, EnsembleScore]
+    ) -> tuple[EnsembleScore, tf.Tensor] | None:
+        """What p-values are made of, and it of the inputs held out to calibrate, sorted.
+
+        It is the first of the family's choice that can be computed.
+        """
+        score = next((scores[name] for name in self._decides if name in scores), None)
+        if score is None or not self._has_held_out:
             return None
-        found = (self.scores[signature].get(name) for name in self._decides)
-        return next((score for score in found if score is not None), None)
-
-    def _fitted(self, scores: Mapping[str, EnsembleScore]) -> dict[str, State]:
-        states: dict[str, State] = {}
-        for name, score in scores.items():
-            if score.fit is not None:
-                outputs = held_out.read(self._directories, score.inputs, held_out.FIT)
-                states[name] = score.fit(*(outputs[output] for output in score.inputs))
-        return states
-
-    def _held_out_normality(self, signature: str) -> tf.Tensor | None:
-        """Of the inputs held out to calibrate, sorted; None where there are none."""
-        score = self.decision_score(signature)
-        if score is None:
-            return None
-        outputs = held_out.read(self._directories, score.inputs, held_out.CALIBRATE)
+        outputs = self._held_out(score, held_out.CALIBRATE)
         values = score(outputs, self.states.get(score.name))
         if not tf.size(values):
             return None
-        return tf.sort(calibration.normality(values, score.direction))
+        return score, tf.sort(calibration.normality(values, score.direction))
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions by name: of `inputs` alone, and `with_alpha`."""
@@ -209,7 +203,7 @@ class _Members(tf.Module):
             name: tf.function(function(name), autograph=False).get_concrete_function(inputs)
             for name in self.scores
         }
-        if self.held_out[DEFAULT] is not None:
+        if DEFAULT in self.decisions:
             alpha = tf.TensorSpec([None], tf.float64, "alpha")
             found[WITH_ALPHA] = tf.function(with_alpha, autograph=False).get_concrete_function(
                 inputs, alpha
@@ -223,14 +217,13 @@ class _Members(tf.Module):
         # A wrong shape must be an error here: further in it may abort the process.
         inputs = tf.ensure_shape(inputs, [None, *self._input_spec.shape])
         found = [member.call(signature, inputs=inputs) for member in self.linked]
-        names = self.member_outputs()[signature]
-        by_output = {name: [outputs[name] for outputs in found] for name in names}
-        stacked = {name: tf.stack(values) for name, values in by_output.items()}
+        stacked = {
+            name: tf.stack([outputs[name] for outputs in found]) for name in self.outputs[signature]
+        }
         combined = combine(stacked, self.scores[signature], self.states)
         result = {name: tf.transpose(values) for name, values in stacked.items()} | combined
-        normal = self.held_out[signature]
-        score = self.decision_score(signature)
-        if normal is not None and score is not None:
+        if signature in self.decisions:
+            score, normal = self.decisions[signature]
             turned = calibration.normality(combined[score.name], score.direction)
             p_value = calibration.p_value(turned, normal)
             result |= {P_VALUE: p_value, IS_OUTLIER: p_value <= alpha}
@@ -246,8 +239,8 @@ def _fields(
     """The manifest of the ensemble."""
     first = manifests[0]
     signatures = {}
-    for name, outputs in ensemble.member_outputs().items():
-        score, normal = ensemble.decision_score(name), ensemble.held_out[name]
+    for name, outputs in ensemble.outputs.items():
+        score, normal = ensemble.decisions.get(name, (None, ()))
         signatures[name] = {
             "arguments": {"inputs": first["signatures"][name]["arguments"]["inputs"]},
             "member_scores": {output: spec.to_json() for output, spec in outputs.items()},
@@ -255,8 +248,8 @@ def _fields(
                 row.name: row.spec.to_json() | {"inputs": list(row.inputs)}
                 for row in ensemble.scores[name].values()
             },
-            "decision_score": score.name if score and normal is not None else None,
-            "num_calibrate": 0 if normal is None else int(tf.size(normal)),
+            "decision_score": score and score.name,
+            "num_calibrate": len(normal),
         }
     shared = {name: first[name] for name in (*_SHARED_FIELDS, *_SHARED_WITHOUT_MEANING)}
     return {
