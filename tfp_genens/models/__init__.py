@@ -34,7 +34,7 @@ FAMILIES: dict[str, Family] = {
     "isolation_forest": Family(
         configs.IsolationForestConfig, imported("classical.isolation_forest"), takes=INPUT_KINDS
     ),
-    "mahalanobis": _classical("mahalanobis", configs.MahalanobisConfig),
+    "mahalanobis": _classical("mahalanobis", configs.DetectorConfig),
     "knn": _classical("knn", configs.KnnConfig),
     "lof": _classical("lof", configs.LofConfig),
     "one_class_svm": _classical("one_class_svm", configs.OneClassSvmConfig),

@@ -199,11 +199,6 @@ class IsolationForestConfig(FamilyConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class MahalanobisConfig(DetectorConfig):
-    """Flags of `--model=mahalanobis`: none."""
-
-
-@dataclasses.dataclass(frozen=True)
 class KnnConfig(ReferenceConfig):
     """Flags of `--model=knn`; the default is scikit-learn's."""
 

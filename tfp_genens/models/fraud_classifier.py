@@ -19,7 +19,7 @@ from tfp_genens.models import supervised
 from tfp_genens.models.configs import FraudClassifierConfig
 from tfp_genens.models.descent import DescentLearner
 from tfp_genens.models.freezing import frozen
-from tfp_genens.models.networks import initializer
+from tfp_genens.models.networks import check_row_spec, initializer
 from tfp_genens.models.tables import Preprocessing, fit_standard
 
 
@@ -104,15 +104,14 @@ class FraudClassifierLearner(DescentLearner):
     METRICS = ("loss",)
 
     def __init__(self, config: FraudClassifierConfig, data: TrainingData, seed: int):
-        shape = data.input_spec.shape
-        if len(shape) != 1:
-            raise UserError("--dataset", "rows of a table", f"inputs of shape {list(shape)}")
+        check_row_spec(data.input_spec)
         labels, held_out_labels = supervised.labels_of(data)
         if not (labels == 0).any():
             raise UserError("--dataset", "normal rows too, labelled 0", "none among those to train")
         if not (held_out_labels == 0).any():
             raise UserError("--validation_fraction", "normal rows among those held out", "none")
-        make_networks = partial(FraudNetworks, config, fit_standard(data.train), shape[0])
+        num_features = data.input_spec.shape[0]
+        make_networks = partial(FraudNetworks, config, fit_standard(data.train), num_features)
         optimizer = tf_keras.optimizers.legacy.RMSprop(config.learning_rate)
         super().__init__(
             config, make_networks, seed, name="fraud_classifier_learner", optimizer=optimizer

@@ -19,6 +19,7 @@ from tfp_genens.models.configs import GlowConfig
 from tfp_genens.models.freezing import as_float32, frozen, with_values_of
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
+from tfp_genens.models.networks import check_image_spec
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 from tfp_genens.seeds import derive_int, derive_seed, numpy_generator
 
@@ -189,10 +190,8 @@ class FrozenGlow(tf.Module):
 
 def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
     """Raises UserError unless the inputs are images that suit the configuration."""
+    check_image_spec(input_spec, 2)
     shape = input_spec.shape
-    if len(shape) != 3 or input_spec.value_range is None or shape[0] % 2 or shape[1] % 2:
-        expected = "images [height, width, channels] whose sides divide by 2"
-        raise UserError("--dataset", expected, f"inputs of shape {list(shape)}")
     if any(side % 2**config.num_levels for side in shape[:2]):
         most = min(side & -side for side in shape[:2]).bit_length() - 1
         raise UserError(

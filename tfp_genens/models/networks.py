@@ -16,19 +16,24 @@ from tfp_genens.errors import UserError
 from tfp_genens.seeds import derive_int
 
 KERNEL_SIZE = 5
-NUM_HALVINGS = 2
 
 
-def check_image_spec(input_spec: InputSpec) -> None:
-    """Raises UserError unless the inputs are images whose sides divide by 4."""
+def check_image_spec(input_spec: InputSpec, factor: int = 4) -> None:
+    """Raises UserError unless the inputs are images whose sides divide by `factor`."""
     shape = input_spec.shape
-    factor = 2**NUM_HALVINGS
     if len(shape) != 3 or any(side % factor or side < factor for side in shape[:2]):
         raise UserError(
             "--dataset",
             f"images [height, width, channels] whose sides divide by {factor}",
             f"inputs of shape {list(shape)}",
         )
+
+
+def check_row_spec(input_spec: InputSpec) -> None:
+    """Raises UserError unless the inputs are rows of a table."""
+    shape = input_spec.shape
+    if len(shape) != 1:
+        raise UserError("--dataset", "rows of a table [features]", f"inputs of shape {list(shape)}")
 
 
 class Network(tf.Module):
@@ -48,6 +53,15 @@ class Network(tf.Module):
 def initializer(seed: int, index: int) -> tf_keras.initializers.Initializer:
     """Glorot, of layer `index`."""
     return tf_keras.initializers.GlorotUniform(seed=derive_int(seed, "layer", index))
+
+
+def dense_layers(units: Sequence[int], *, seed: int, first: int = 0) -> list[tfkl.Layer]:
+    """Fully connected float32 layers, numbered from `first`; all but the last have leaky ReLU."""
+    activations = [tf.nn.leaky_relu] * (len(units) - 1) + [None]
+    return [
+        tfkl.Dense(n, activation, kernel_initializer=initializer(seed, first + i), dtype="float32")
+        for i, (n, activation) in enumerate(zip(units, activations, strict=False))
+    ]
 
 
 def linear(num_inputs: int, num_outputs: int, *, seed: int, name: str) -> Network:
@@ -89,10 +103,7 @@ def convolutional_encoder(
         for i, row in enumerate(plan)
     ]
     layers.append(tfkl.Flatten(dtype="float32"))
-    for i, units in enumerate(dense_units):
-        activation = tf.nn.leaky_relu if i + 1 < len(dense_units) else None
-        weights = initializer(seed, len(layers))
-        layers.append(tfkl.Dense(units, activation, kernel_initializer=weights, dtype="float32"))
+    layers += dense_layers(dense_units, seed=seed, first=len(layers))
     return Network(layers, input_shape, name)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tensorflow as tf
-from tf_keras import layers as tfkl
 
 from tfp_genens.data import TrainingData
-from tfp_genens.errors import UserError
 from tfp_genens.models.configs import BERNOULLI, TabularVaeConfig
 from tfp_genens.models.likelihoods import LIKELIHOODS
-from tfp_genens.models.networks import Network, initializer
+from tfp_genens.models.networks import Network, check_row_spec, dense_layers
 from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.tables import PREPROCESSINGS, Preprocessing
 from tfp_genens.models.variational import (
@@ -27,18 +25,6 @@ ENCODER_BOUND = 20.0
 what the decoder expects, so that rows further out are ever less likely."""
 
 
-def dense_network(
-    num_inputs: int, hidden_units: list[int], num_outputs: int, *, seed: int, name: str
-) -> Network:
-    """Fully connected layers, all but the last followed by leaky ReLU."""
-    plan = [*((units, tf.nn.leaky_relu) for units in hidden_units), (num_outputs, None)]
-    layers = [
-        tfkl.Dense(units, activation=activation, kernel_initializer=initializer(seed, i))
-        for i, (units, activation) in enumerate(plan)
-    ]
-    return Network(layers, [num_inputs], name)
-
-
 class TabularVaeNetworks(VariationalNetworks):
     """Encoder q(z|x), decoder p(x|z) and prior p(z) of preprocessed rows x [batch, num_columns]."""
 
@@ -46,20 +32,14 @@ class TabularVaeNetworks(VariationalNetworks):
         super().__init__(name="tabular_vae")
         self.latent_size = config.latent_size
         self.likelihood = LIKELIHOODS[config.likelihood](num_columns, config.scale)
-        self.encoder = dense_network(
-            num_columns,
-            [config.encoder_units] * config.hidden_layers,
-            2 * config.latent_size,
-            seed=derive_int(seed, "encoder"),
-            name="encoder",
-        )
-        self.decoder = dense_network(
-            config.latent_size,
-            [config.decoder_units] * config.hidden_layers,
-            self.likelihood.num_outputs,
-            seed=derive_int(seed, "decoder"),
-            name="decoder",
-        )
+
+        def network(name: str, num_inputs: int, hidden_units: int, num_outputs: int) -> Network:
+            units = [hidden_units] * config.hidden_layers + [num_outputs]
+            return Network(dense_layers(units, seed=derive_int(seed, name)), [num_inputs], name)
+
+        size = config.latent_size
+        self.encoder = network("encoder", num_columns, config.encoder_units, 2 * size)
+        self.decoder = network("decoder", size, config.decoder_units, self.likelihood.num_outputs)
         self.prior = PRIORS[config.prior](config.latent_size, derive_int(seed, "prior"))
 
     def encode(self, x):
@@ -141,8 +121,6 @@ class TabularVaeLearner(VariationalLearner):
 
 def build(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVaeLearner:
     """A VAE for table rows, preprocessing fitted on `data.train`; UserError for other inputs."""
-    shape = data.input_spec.shape
-    if len(shape) != 1:
-        raise UserError("--dataset", "rows of a table [features]", f"inputs of shape {list(shape)}")
+    check_row_spec(data.input_spec)
     preprocessing = PREPROCESSINGS[config.preprocessing](data.train)
-    return TabularVaeLearner(config, preprocessing, shape[0], seed)
+    return TabularVaeLearner(config, preprocessing, data.input_spec.shape[0], seed)

@@ -9,7 +9,7 @@ from sklearn.covariance import EmpiricalCovariance
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.models.classical import fitted
 from tfp_genens.models.classical.references import stored
-from tfp_genens.models.configs import MahalanobisConfig
+from tfp_genens.models.configs import DetectorConfig
 
 RELATIVE_FLOOR = 1e-8
 """Smallest variance in any direction, as a part of the largest.
@@ -38,7 +38,7 @@ class Mahalanobis(fitted.Detector):
         return tf.norm(tf.matmul(x - self.loc, self.whitening), axis=-1)
 
 
-def fit(config: MahalanobisConfig, x: np.ndarray, seed: int) -> Mahalanobis:
+def fit(config: DetectorConfig, x: np.ndarray, seed: int) -> Mahalanobis:
     return Mahalanobis(x)
 
 
