@@ -186,6 +186,11 @@ def test_a_score_of_two_outputs_with_fitted_state_is_one_row(run_copy, images, m
     assert ensemble.decision_score() == "joint"
     assert (ensemble.score_samples(images) == -found["joint"]).all()
 
+    for k in (0, 1):  # nothing to fit it on
+        edit_manifest(run_copy / f"member_{k}", held_out={})
+    freeze_ensemble(run_copy)
+    assert "joint" not in Ensemble.load(run_copy).ensemble_scores
+
 
 SERVER = """
 import sys

@@ -160,7 +160,11 @@ class _Members(tf.Module):
             for name, entry in self._described.items()
             if entry["outputs"]  # others give no scores
         }
-        self.scores = {name: available_scores(outputs) for name, outputs in self.outputs.items()}
+        can_fit = self._has_held_out and first["held_out"]["num_examples"][held_out.FIT] > 0
+        self.scores = {
+            name: {n: s for n, s in available_scores(outputs).items() if can_fit or s.fit is None}
+            for name, outputs in self.outputs.items()
+        }
         self.states = {
             name: score.fit(*self._held_out(score, held_out.FIT).values())
             for name, score in self.scores[DEFAULT].items()
