@@ -1,4 +1,6 @@
-"""The registry of out-of-distribution sets: a new one is one row of OOD_SETS."""
+"""The registry of out-of-distribution sets: a new one is one row of OOD_SETS, and its texts in
+ood_sets.toml.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, block_source, mapped, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
+from tfp_genens.files import packaged
 
 ARGUMENT = "--ood"
 
@@ -24,6 +27,11 @@ ARGUMENT = "--ood"
 # is 0.131 in MNIST; 0.081 in Omniglot, and 0.118, 0.147 and 0.176 with those discs: its characters
 # have more strokes. Of pixels with any ink, after shrinking, it is 0.69, 0.56 and, with 5, 0.70.)
 THICK_DILATION = 5
+
+# What the authors' code does to a VAE, see `Attack`.
+AS_RELEASED = Attack(
+    noise_clipped=False, result_clipped=False, gradient_at=adversarial.AT_TEST_INPUTS
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +110,13 @@ NEEDS: dict[str, Callable[[InputSpec], bool]] = {
 }
 
 
-def _spec_set(name: str, label: str, spec: str, description: str) -> OodSet:
-    def build(context: OodContext) -> Source:
-        return context.open(spec, context.input_spec)
+def _row(name: str, build: Callable[[OodContext], Source], **kwargs: Any) -> OodSet:
+    texts = packaged("tfp_genens.data", "ood_sets.toml")[name]
+    return OodSet(name, texts["label"], build, texts["description"], **kwargs)
 
-    return OodSet(name, label, build, description, is_read=True)
+
+def _read(spec: str) -> Callable[[OodContext], Source]:
+    return lambda context: context.open(spec, context.input_spec)
 
 
 def _fraud(context: OodContext) -> Source:
@@ -119,19 +129,17 @@ def _fraud(context: OodContext) -> Source:
     return context.open(dataset.ood_specs["fraud"], context.input_spec)
 
 
-def _flip_set(name: str, label: str, axis: int, description: str) -> OodSet:
+def _flip_set(name: str, axis: int) -> OodSet:
     def build(context: OodContext) -> Source:
         test = context.test
         return mapped(test, lambda images: np.flip(images, axis), test.shape, name)
 
-    return OodSet(name, label, build, description, needs="images")
+    return _row(name, build, needs="images")
 
 
 def _made_set(
     name: str,
-    label: str,
     blocks: Callable[[tuple[int, ...], noise.Range, int], noise.Blocks],
-    description: str,
     needs: str = RANGE,
 ) -> OodSet:
     def build(context: OodContext) -> Source:
@@ -139,16 +147,13 @@ def _made_set(
         make_block = blocks(shape, context.value_range, context.seed)
         return block_source(name, shape, context.num_examples, make_block)
 
-    return OodSet(name, label, build, description, needs=needs)
+    return _row(name, build, needs=needs)
 
 
 def _resized_set(
     name: str,
-    label: str,
     spec: str,
     prepare: Callable[[np.ndarray], np.ndarray],
-    description: str,
-    *,
     needs: str = "grey images",
     method: str = transforms.AREA,
 ) -> OodSet:
@@ -162,14 +167,14 @@ def _resized_set(
 
         return mapped(context.open(spec, None), convert, shape, name)
 
-    return OodSet(name, label, build, description, needs=needs, is_read=True)
+    return _row(name, build, needs=needs, is_read=True)
 
 
 def _thick_on_black(values: np.ndarray) -> np.ndarray:
     return transforms.thicken(transforms.white_on_black(values), THICK_DILATION)
 
 
-def _attack_set(name: str, label: str, description: str, attack: Attack) -> OodSet:
+def _attack_set(name: str, attack: Attack) -> OodSet:
     def build(context: OodContext) -> Source:
         shape, value_range = context.input_spec.shape, context.value_range
         start = noise.gaussian_blocks(shape, value_range, context.seed, attack.noise_clipped)
@@ -187,11 +192,9 @@ def _attack_set(name: str, label: str, description: str, attack: Attack) -> OodS
         return block_source(name, shape, context.num_examples, make_block)
 
     is_on_waic = attack.gradient is adversarial.waic_gradient
-    row = OodSet(
+    row = _row(
         name,
-        label,
         build,
-        description,
         needs=RANGE,
         attacked_members=None if is_on_waic else (0,),
         attack={**vars(attack), "gradient": attack.gradient.__name__},
@@ -212,179 +215,51 @@ def _attackable(row: OodSet, context: OodContext) -> Differentiable:
     return ensemble
 
 
+OMNIGLOT = "tfds:omniglot:test"
 OOD_SETS: dict[str, OodSet] = {
     row.name: row
     for row in (
-        _flip_set("hflip", "HFlip", 2, "Test images mirrored left to right."),
-        _flip_set("vflip", "VFlip", 1, "Test images turned upside down."),
-        _made_set(
-            "uniform",
-            "Uniform noise in [0, 1]",
-            noise.uniform_blocks,
-            "Every pixel drawn independently and uniformly from [0, 1], scaled to the valid range.",
-        ),
-        _made_set(
-            "gaussian",
-            "Gaussian noise, clipped to [0, 1]",
-            noise.gaussian_blocks,
-            "Every pixel drawn from N(0, 1), clipped to [0, 1] and scaled to the valid range.",
-        ),
-        _made_set(
-            "gaussian_unclipped",
-            "Gaussian noise, not clipped",
-            functools.partial(noise.gaussian_blocks, clipped=False),
-            "Every pixel drawn from N(0, 1) and scaled to the valid range, which two thirds leave.",
-        ),
+        _flip_set("hflip", axis=2),
+        _flip_set("vflip", axis=1),
+        _made_set("uniform", noise.uniform_blocks),
+        _made_set("gaussian", noise.gaussian_blocks),
+        _made_set("gaussian_unclipped", functools.partial(noise.gaussian_blocks, clipped=False)),
         _made_set(
             "photo_patches",
-            "Photo patches",
             lambda shape, _, seed: noise.photo_patch_blocks(shape, seed),
-            "Small patches of two photographs (china.jpg and flower.jpg of scikit-learn).",
             needs="grey or colour images",
         ),
-        _spec_set("mnist", "MNIST", "tfds:mnist:test", "MNIST's test images: handwritten digits."),
-        _spec_set(
-            "fashion_mnist",
-            "Fashion-MNIST",
-            "tfds:fashion_mnist:test",
-            "Fashion-MNIST's test images: grey pictures of clothes.",
+        _row("mnist", _read("tfds:mnist:test"), is_read=True),
+        _row("fashion_mnist", _read("tfds:fashion_mnist:test"), is_read=True),
+        _row("not_mnist", _read("tfds:not_mnist:test"), is_read=True),
+        _row("svhn", _read("tfds:svhn_cropped:test"), is_read=True),
+        _row("imagenet32", _read("tfds:downsampled_imagenet/32x32:validation"), is_read=True),
+        _row("fraud", _fraud, is_read=True),
+        _resized_set(
+            "celeba", "tfds:celeb_a:test", transforms.centre_square, needs="square colour images"
         ),
-        _spec_set(
-            "not_mnist",
-            "notMNIST",
-            "tfds:not_mnist:test",
-            "Letters A to J out of many fonts, white on black.",
-        ),
-        _spec_set(
-            "svhn",
-            "SVHN",
-            "tfds:svhn_cropped:test",
-            "SVHN's test images: house numbers, cropped to single digits.",
-        ),
-        _spec_set(
-            "imagenet32",
-            "ImageNet32",
-            "tfds:downsampled_imagenet/32x32:validation",
-            "ImageNet's validation images, shrunk to 32x32.",
-        ),
-        OodSet(
-            "fraud",
-            "Fraud",
-            _fraud,
-            "Fraudulent card payments: all of them, or the fifth that a model with labels has not "
-            "seen.",
-            is_read=True,
+        _resized_set("omniglot", OMNIGLOT, transforms.white_on_black),
+        _resized_set(
+            "omniglot_nearest", OMNIGLOT, transforms.white_on_black, method=transforms.NEAREST
         ),
         _resized_set(
-            "celeba",
-            "CelebA",
-            "tfds:celeb_a:test",
-            transforms.centre_square,
-            "CelebA's test images: faces, the middle 178x178 pixels shrunk by averaging over the "
-            "area that each pixel covers.",
-            needs="square colour images",
+            "omniglot_bilinear", OMNIGLOT, transforms.white_on_black, method=transforms.BILINEAR
         ),
-        _resized_set(
-            "omniglot",
-            "Omniglot",
-            "tfds:omniglot:test",
-            transforms.white_on_black,
-            "Omniglot's test drawings of characters, inverted to white on black and shrunk by "
-            "averaging over the area that each pixel covers.",
-        ),
-        _resized_set(
-            "omniglot_nearest",
-            "Omniglot, nearest",
-            "tfds:omniglot:test",
-            transforms.white_on_black,
-            "Omniglot's test drawings, inverted to white on black and shrunk by taking the one "
-            "pixel under each centre: black or white, with jagged edges.",
-            method=transforms.NEAREST,
-        ),
-        _resized_set(
-            "omniglot_bilinear",
-            "Omniglot, bilinear",
-            "tfds:omniglot:test",
-            transforms.white_on_black,
-            "Omniglot's test drawings, inverted to white on black and shrunk by bilinear sampling "
-            "of the four pixels around each centre, without antialiasing.",
-            method=transforms.BILINEAR,
-        ),
-        _resized_set(
-            "omniglot_thick",
-            "Omniglot, thick",
-            "tfds:omniglot:test",
-            _thick_on_black,
-            "Omniglot's test drawings, inverted to white on black, their strokes widened to about "
-            f"MNIST's by a disc of {THICK_DILATION} pixels at 105x105, and shrunk by averaging "
-            "over the area that each pixel covers.",
-        ),
+        _resized_set("omniglot_thick", OMNIGLOT, _thick_on_black),
+        _attack_set("adversarial_unclipped", Attack(noise_clipped=False, result_clipped=False)),
+        _attack_set("adversarial_clipped", Attack()),
         _attack_set(
-            "adversarial_unclipped",
-            "Adversarial, unclipped",
-            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient of member "
-            "0's score, neither clipped: most pixels lie outside the valid range.",
-            Attack(noise_clipped=False, result_clipped=False),
+            "adversarial_pgd_clipped", Attack(steps=10, step_size=adversarial.PAPER_EPS / 4)
         ),
+        _attack_set("adversarial_waic_clipped", Attack(gradient=adversarial.waic_gradient)),
+        _attack_set("adversarial_unclipped_step", Attack(result_clipped=False)),
         _attack_set(
-            "adversarial_clipped",
-            "Adversarial, clipped",
-            "Gaussian noise moved one step of 0.3 of the range up the gradient of member 0's "
-            "score, then clipped to the valid range.",
-            Attack(),
+            "adversarial_image_gradient_clipped", Attack(gradient_at=adversarial.AT_TEST_INPUTS)
         ),
-        _attack_set(
-            "adversarial_pgd_clipped",
-            "Adversarial, PGD",
-            "Gaussian noise moved ten smaller steps up the gradient of member 0's score, kept "
-            "within 0.3 of the range of where it began and within the valid range.",
-            Attack(
-                steps=10,
-                step_size=adversarial.PAPER_EPS / 4,
-            ),
-        ),
-        _attack_set(
-            "adversarial_waic_clipped",
-            "Adversarial, WAIC",
-            "Gaussian noise moved one step of 0.3 of the range up the gradient of the whole "
-            "ensemble's WAIC, then clipped to the valid range.",
-            Attack(gradient=adversarial.waic_gradient),
-        ),
-        _attack_set(
-            "adversarial_unclipped_step",
-            "Adversarial, unclipped step",
-            "Gaussian noise, clipped to [0, 1], moved one step of 0.3 of the range up the gradient "
-            "of member 0's score; the result is not clipped.",
-            Attack(result_clipped=False),
-        ),
-        _attack_set(
-            "adversarial_image_gradient_clipped",
-            "Adversarial, gradient at images",
-            "Gaussian noise moved one step of 0.3 of the range up the gradient that member 0's "
-            "score has at a test image, not at the noise, then clipped to the valid range.",
-            Attack(gradient_at=adversarial.AT_TEST_INPUTS),
-        ),
-        _attack_set(
-            "adversarial_as_released",
-            "Adversarial, as released",
-            "Gaussian noise N(0, 1) moved one step of 0.3 of the range up the gradient that member "
-            "0's score has at a test image, neither clipped, as the authors' code does to a VAE.",
-            Attack(
-                noise_clipped=False, result_clipped=False, gradient_at=adversarial.AT_TEST_INPUTS
-            ),
-        ),
-        _attack_set(
+        _attack_set("adversarial_as_released", AS_RELEASED),
+        _attack_set(  # what the authors' code does to a WGAN
             "adversarial_lowered_as_released",
-            "Adversarial, lowered",
-            "Gaussian noise N(0, 1) moved one step of 0.3 of the range down the gradient that "
-            "member 0's score has at a test image, neither clipped, as the authors' code does it "
-            "to a WGAN: no attack, as it makes the noise less normal.",
-            Attack(
-                gradient=adversarial.member_descent,
-                noise_clipped=False,
-                result_clipped=False,
-                gradient_at=adversarial.AT_TEST_INPUTS,
-            ),
+            dataclasses.replace(AS_RELEASED, gradient=adversarial.member_descent),
         ),
     )
 }
@@ -422,9 +297,10 @@ def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
     if spec is None:
         row = OOD_SETS[name]
     else:
-        label = OOD_SETS[name].label if name in OOD_SETS else name
-        row = _spec_set(name, label, spec, f"Inputs read from {spec}.")
-        row = dataclasses.replace(row, is_stand_in=name in OOD_SETS)
+        is_known = name in OOD_SETS
+        label = OOD_SETS[name].label if is_known else name
+        text = f"Inputs read from {spec}."
+        row = OodSet(name, label, _read(spec), text, is_read=True, is_stand_in=is_known)
     model = context.input_spec
     if row.needs and not NEEDS[row.needs](model):
         got = f"inputs of shape {model.shape} and range {model.value_range}"

@@ -7,10 +7,10 @@ AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where they have
 from __future__ import annotations
 
 import functools
-import json
 import re
-from importlib import resources
 from typing import Any
+
+from tfp_genens.files import packaged
 
 # The columns of Tables 2 and 3 that a score of ours belongs to: (model, score) -> columns; the
 # model None stands for any. Table 3 calls the single likelihood model "Single IWAE".
@@ -38,13 +38,8 @@ def name_of(train_dataset: str) -> str:
     return _VARIANTS.get(without_split, without_split)
 
 
-@functools.cache
 def _document() -> dict[str, Any]:
-    return json.loads(
-        resources.files("tfp_genens.evaluation")
-        .joinpath("published_results.json")
-        .read_text(encoding="utf-8")
-    )
+    return packaged("tfp_genens.evaluation", "published_results.json")
 
 
 @functools.cache

@@ -7,13 +7,11 @@ come from pixels outside [0, 1], so the clipped variants have no number there.
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Collection, Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from tfp_genens.evaluation.published import columns, name_of, results, value
+from tfp_genens.files import packaged
 
 __all__ = ["columns", "main_scores", "results", "train_datasets", "value"]
 
@@ -44,12 +42,6 @@ COUNTERPARTS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist", "cifar10": "
 """Training set -> the OoD set shown where only one is: section 4.1 and Figure 3; Figure 1."""
 
 
-@functools.cache
-def _document(name: str = "settings.json") -> dict[str, Any]:
-    path = resources.files("tfp_genens.paper").joinpath(name)
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def counterpart(train_dataset: str, ood_datasets: Sequence[str]) -> str:
     """The training set's counterpart, or the first OoD set where it is not among them."""
     wanted = COUNTERPARTS.get(train_dataset, ood_datasets[0])
@@ -62,14 +54,19 @@ def published_bits_per_dim(train_dataset: str) -> Sequence[Mapping[str, Any]]:
     `published_bits_per_dim.json` has the source of every number, and null where a source does not
     say. Settings go by our flags: "num_steps" (K), "num_levels" (L), "width", "coupling".
     """
-    return _document("published_bits_per_dim.json")["train_datasets"].get(train_dataset, ())
+    document = packaged("tfp_genens.paper", "published_bits_per_dim.json")
+    return document["train_datasets"].get(train_dataset, ())
+
+
+def _settings() -> dict[str, Any]:
+    return packaged("tfp_genens.paper", "settings.json")
 
 
 def settings(model: str, train_dataset: str) -> list[Mapping[str, Any]]:
     """The paper's settings for a model and training set: {"name", "value", "source"} each."""
     return [
         setting
-        for group in _document()["settings"]
+        for group in _settings()["settings"]
         if group["model"] == model and name_of(train_dataset) in group["train_datasets"]
         for setting in group["settings"]
     ]
@@ -87,7 +84,7 @@ def departures(document: Mapping[str, Any]) -> list[str]:
     said = f"At most {num_examples:,} inputs of each set were scored"
     notes += [
         f"{said}; the paper: {theirs['value']:,} ({theirs['source']})."
-        for theirs in _document()["num_examples"]
+        for theirs in _settings()["num_examples"]
         if theirs["model"] == model and num_examples < theirs["value"]
     ]
     return notes

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import jinja2
@@ -17,6 +15,7 @@ from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
+from tfp_genens.files import packaged
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper import shared
 from tfp_genens.paper.configurations import require_scores
@@ -189,12 +188,12 @@ def judgements(runs: Runs) -> pd.DataFrame:
         "max_distance": MAX_DISTANCE,
         "bulk": BULK,
     }
-    source = resources.files("tfp_genens.paper").joinpath("beta_claims.toml")
+    claims = packaged("tfp_genens.paper", "beta_claims.toml")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     found = {
         name: {part: environment.from_string(text).render(known) for part, text in texts.items()}
         | {"verdict": YES if all(holds[name]) else PARTLY if any(holds[name]) else NO}
-        for name, texts in tomllib.loads(source.read_text(encoding="utf-8")).items()
+        for name, texts in claims.items()
     }
     return pd.DataFrame.from_dict(found, orient="index")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import tomllib
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from tfp_genens import seeds
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
+from tfp_genens.files import packaged
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper import waic_parts
 from tfp_genens.paper.documents import Document
@@ -26,9 +25,7 @@ from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 PAPER_ROUNDING = 0.05
 """The paper's AUROCs are rounded to 0.1 points, so each is known to half of that."""
 
-_DOCUMENT = tomllib.loads(
-    resources.files("tfp_genens.paper").joinpath("errata.toml").read_text(encoding="utf-8")
-)
+_DOCUMENT = packaged("tfp_genens.paper", "errata.toml")
 PRESETS: dict[str, dict[str, Any]] = _DOCUMENT["presets"]
 """The ways to evaluate, the right one first; `errata.toml` says what they have."""
 ATTACKS: dict[str, dict[str, Any]] = _DOCUMENT["attacks"]
