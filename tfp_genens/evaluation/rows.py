@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,28 +62,27 @@ def make_rows(
     """
     everyone = list(range(in_scores.num_members))
     attacked = everyone if attacked_members is None else list(attacked_members)
-    intervals_of = functools.partial(
-        bootstrap.bootstrap_intervals, num_resamples=num_bootstrap, seed=seed, path=(ood_dataset,)
-    )
 
     def row(score: str) -> dict[str, Any]:
         is_single = score in in_scores.member_scores
         used = attacked if is_single else [0]
         spec = {**in_scores.member_scores, **in_scores.ensemble_scores}[score]
         in_values, ood_values = _values(in_scores, score), _values(ood_scores, score)
-        pairs = zip(in_values, ood_values, strict=True)
-        of_each = [metrics.all_metrics(i, o, spec.direction) for i, o in pairs]
-        in_used, ood_used = in_values[used], ood_values[used]
-        intervals = intervals_of(in_used, ood_used, spec.direction)
+        pairs = list(zip(in_values, ood_values, strict=True)) if is_single else []
+        judged = judge(
+            in_values[used],
+            ood_values[used],
+            spec.direction,
+            ood_dataset=ood_dataset,
+            num_bootstrap=num_bootstrap,
+            seed=seed,
+        )
         return {
             "ood_dataset": ood_dataset,
             "score": score,
-            **_percent([of_each[member] for member in used], intervals),
-            "num_in": in_used.shape[1],
-            "num_out": ood_used.shape[1],
-            "num_nan": int(np.isnan(in_used).sum() + np.isnan(ood_used).sum()),
+            **judged,
             "paper_auroc": published.value(train_dataset, ood_dataset, score, model),
-            "auroc_members": [100.0 * m["auroc"] for m in of_each] if is_single else None,
+            "auroc_members": [100.0 * metrics.auroc(*p, spec.direction) for p in pairs] or None,
             "members_used": attacked if is_single else everyone,
             "direction": spec.direction,
             "unit": spec.unit,
@@ -102,12 +99,36 @@ def _values(scores: ScoreFile, score: str) -> np.ndarray:
     return scores.frame[[score]].to_numpy(np.float64).T
 
 
-def _percent(
-    of_each: Sequence[Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
+def judge(
+    in_values: np.ndarray,
+    ood_values: np.ndarray,
+    direction: str,
+    *,
+    ood_dataset: str,
+    num_bootstrap: int,
+    seed: int,
 ) -> dict[str, float]:
-    """Each metric's mean over members, and the ends of its interval."""
-    found = {}
+    """Every metric of one score; of several members' scores, the mean of their metrics.
+
+    Args:
+      in_values: of in-distribution inputs, float64 [num_in] or [num_members, num_in].
+      ood_values: of OoD inputs by the same members, likewise.
+      direction: of the score.
+      ood_dataset: names the OoD set; with the seed it picks the bootstrap's resamples.
+      num_bootstrap, seed: of the intervals, see `bootstrap`.
+
+    Returns:
+      By name each metric and the ends of its interval, NAME_low and NAME_high, percent; "num_in",
+      "num_out", and "num_nan", how many of the values are NaN.
+    """
+    in_values, ood_values = np.atleast_2d(in_values), np.atleast_2d(ood_values)
+    pairs = zip(in_values, ood_values, strict=True)
+    of_each = [metrics.all_metrics(*pair, direction) for pair in pairs]
+    how: dict[str, Any] = {"num_resamples": num_bootstrap, "seed": seed, "path": (ood_dataset,)}
+    found: dict[str, float] = {}
+    intervals = bootstrap.bootstrap_intervals(in_values, ood_values, direction, **how)
     for name, (low, high) in intervals.items():
         found[name] = 100.0 * float(np.mean([values[name] for values in of_each]))
         found |= {f"{name}_low": 100.0 * low, f"{name}_high": 100.0 * high}
-    return found
+    counts = {"num_in": in_values.shape[1], "num_out": ood_values.shape[1]}
+    return found | counts | {"num_nan": int(np.isnan(in_values).sum() + np.isnan(ood_values).sum())}

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,20 @@ class Scorer:
         scores_path = results.scores_path(self.output_dir, name)
         examples_path = results.examples_path(self.output_dir, name)
         record_path = scores_path.with_suffix(".json")
-        about = {"key": self._key(source, inputs), "source": source.name}
+
+        def record() -> dict[str, str]:
+            about = {"key": self._key(source, inputs), "source": source.name}
+            files = {"scores_sha256": scores_path, "examples_sha256": examples_path}
+            return about | {name: sha256_of_file(path) for name, path in files.items()}
+
         how = "scored already"
-        if not _is_current(record_path, about, scores_path, examples_path):
+        if not _holds(record_path, record):
             start = time.monotonic()
             for path in (record_path, scores_path, examples_path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)
             self._score(source, scores_path, examples_path)
-            write_json(record_path, about | _digests(scores_path, examples_path))
+            write_json(record_path, record())
             how = f"scored in {time.monotonic() - start:.1f} s"
         scores = read_scores(scores_path)
         print(f"{source.name}: {len(scores.frame):,} inputs {how}", file=sys.stderr)
@@ -129,16 +134,9 @@ class Scorer:
         write_arrays(examples_path, arrays)
 
 
-def _digests(scores_path: Path, examples_path: Path) -> dict[str, str]:
-    return {
-        "scores_sha256": sha256_of_file(scores_path),
-        "examples_sha256": sha256_of_file(examples_path),
-    }
-
-
-def _is_current(record_path: Path, about: Mapping[str, str], *paths: Path) -> bool:
+def _holds(record_path: Path, record: Callable[[], Mapping[str, str]]) -> bool:
     try:
-        return read_json(record_path, "--output_dir") == {**about, **_digests(*paths)}
+        return read_json(record_path, "--output_dir") == record()
     except (OSError, UserError):
         return False
 

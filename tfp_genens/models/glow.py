@@ -194,11 +194,8 @@ def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
     shape = input_spec.shape
     if any(side % 2**config.num_levels for side in shape[:2]):
         most = min(side & -side for side in shape[:2]).bit_length() - 1
-        raise UserError(
-            "--num_levels",
-            f"at most {most}, so that 2**num_levels divides {shape[0]} and {shape[1]} pixels",
-            str(config.num_levels),
-        )
+        expected = f"at most {most}, so that 2**num_levels divides {shape[0]} and {shape[1]} pixels"
+        raise UserError("--num_levels", expected, str(config.num_levels))
 
 
 def make_flow(config: GlowConfig, shape: tuple[int, ...], precision: str, seed: int) -> Glow:

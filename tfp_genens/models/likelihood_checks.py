@@ -16,6 +16,7 @@ import numpy as np
 import scipy.ndimage
 
 from tfp_genens.artifact.spec import InputSpec
+from tfp_genens.files import packaged
 from tfp_genens.seeds import numpy_generator
 
 NUM_EXAMPLES = 200
@@ -125,35 +126,23 @@ def check_likelihood(
 def warnings_of(found: dict[str, Any]) -> list[str]:
     """One sentence for each thing in `check_likelihood`'s numbers that a user should know of."""
     trained, untrained = (_or_nan(found[k]) for k in ("bits_per_dim", "untrained_bits_per_dim"))
+    error = _or_nan(found["inversion_error"])
     shares = {name: _or_nan(probe["likelier_share"]) for name, probe in found["probes"].items()}
-    warnings = []
-    if not trained < untrained:
-        warnings.append(
-            f"{trained:.4g} bits/dim on held-out images, {untrained:.4g} before training: it "
-            "learned nothing"
-        )
-    if not trained < BITS_OF_UNIFORM:
-        warnings.append(
-            f"{trained:.4g} bits/dim on held-out images; values drawn at random need "
-            f"{BITS_OF_UNIFORM:g}"
-        )
-    if not _or_nan(found["inversion_error"]) <= MAX_INVERSION_ERROR:
-        error = 255.0 * _or_nan(found["inversion_error"])
-        warnings.append(
-            f"held-out images come back from their latents changed by up to {error:.3g} of 255: "
-            "samples and densities do not belong together"
-        )
     likely = {name: share for name, share in shares.items() if not share <= MAX_SHARE}
-    noisy = {name: share for name, share in likely.items() if not PROBES[name].is_simpler}
     simple = {name: share for name, share in likely.items() if PROBES[name].is_simpler}
-    if noisy:
-        warnings.append(f"noise is likelier than held-out images ({_percent(noisy)} of them)")
-    if simple:
-        warnings.append(
-            f"simpler images are likelier than held-out ones ({_percent(simple)} of them): "
-            "log_prob alone will take simple out-of-distribution inputs for normal"
-        )
-    return warnings
+    noisy = {name: share for name, share in likely.items() if name not in simple}
+    is_so = {  # written so that what is no number warns
+        "learned_nothing": not trained < untrained,
+        "worse_than_random": not trained < BITS_OF_UNIFORM,
+        "not_invertible": not error <= MAX_INVERSION_ERROR,
+        "noise_is_likelier": noisy,
+        "simple_is_likelier": simple,
+    }
+    numbers = {"trained": trained, "untrained": untrained, "uniform": BITS_OF_UNIFORM}
+    numbers["error"] = 255.0 * error
+    texts = packaged("tfp_genens.models", "likelihood_warnings.toml")
+    known = {**numbers, "noisy": _percent(noisy), "simple": _percent(simple)}
+    return [texts[name].format(**known) for name, holds in is_so.items() if holds]
 
 
 def _percent(shares: dict[str, float]) -> str:

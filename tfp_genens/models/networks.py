@@ -22,11 +22,8 @@ def check_image_spec(input_spec: InputSpec, factor: int = 4) -> None:
     """Raises UserError unless the inputs are images whose sides divide by `factor`."""
     shape = input_spec.shape
     if len(shape) != 3 or any(side % factor or side < factor for side in shape[:2]):
-        raise UserError(
-            "--dataset",
-            f"images [height, width, channels] whose sides divide by {factor}",
-            f"inputs of shape {list(shape)}",
-        )
+        expected = f"images [height, width, channels] whose sides divide by {factor}"
+        raise UserError("--dataset", expected, f"inputs of shape {list(shape)}")
 
 
 def check_row_spec(input_spec: InputSpec) -> None:

@@ -16,17 +16,11 @@ def labels_of(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
       UserError: there are none, or in training of one class only.
     """
     if data.labels is None or data.validation_labels is None:
-        raise UserError(
-            "--dataset",
-            "a training set with class labels, which this model learns from",
-            f"{data.name}, which has none",
-        )
+        expected = "a training set with class labels, which this model learns from"
+        raise UserError("--dataset", expected, f"{data.name}, which has none")
     if len(np.unique(data.labels)) < 2:
-        raise UserError(
-            "--dataset",
-            "a training set with at least two classes",
-            f"{data.name}, whose only label is {data.labels[0]}",
-        )
+        got = f"{data.name}, whose only label is {data.labels[0]}"
+        raise UserError("--dataset", "a training set with at least two classes", got)
     return data.labels, data.validation_labels
 
 

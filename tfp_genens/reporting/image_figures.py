@@ -30,15 +30,8 @@ def extremes(evaluation: Evaluation) -> Iterator[Page]:
         ]
         figure = layout.strips(title, lines, ("least normal first", "most normal first"))
         layout.legend(figure, layout.side_handles(evaluation.in_distribution.label))
-        yield Page(
-            f"extremes{suffix}",
-            title,
-            f"Each line mixes the in-distribution test inputs with one OoD set and shows the "
-            f"{NUM_EXTREME} least (left) and most (right) normal of the mix by "
-            f"{label}; the frame says where an input came from. A good score frames the "
-            "left side vermilion and the right side blue.",
-            figure,
-        )
+        known = {"label": label, "num_extreme": NUM_EXTREME}
+        yield layout.page("extremes", title, figure, suffix, **known)
 
 
 def _extreme_strip(
@@ -65,13 +58,7 @@ def first_inputs(evaluation: Evaluation) -> Iterator[Page]:
     title = "The sets: their first inputs"
     for suffix, group in layout.groups(evaluation.sets, MAX_PANELS + 1):
         lines = [(shown.label, [_strip(evaluation, shown, "first")]) for shown in group]
-        yield Page(
-            f"sets{suffix}",
-            title,
-            "The first inputs of each set as they were scored; values outside the valid range, "
-            "which adversarial noise without clipping has, are shown clipped.",
-            layout.strips(title, lines),
-        )
+        yield layout.page("sets", title, layout.strips(title, lines), suffix)
 
 
 def reconstructions(evaluation: Evaluation) -> Iterator[Page]:
@@ -83,12 +70,8 @@ def reconstructions(evaluation: Evaluation) -> Iterator[Page]:
     for suffix, group in layout.groups(shown, MAX_PANELS + 1):
         names = ("first", "reconstructions")
         lines = [(s.label, [_strip(evaluation, s, name) for name in names]) for s in group]
-        yield Page(
-            f"reconstructions{suffix}",
-            title,
-            "Inputs (left) and what member 0 makes of them (right), in the same order.",
-            layout.strips(title, lines, ("inputs", "reconstructions by member 0")),
-        )
+        figure = layout.strips(title, lines, ("inputs", "reconstructions by member 0"))
+        yield layout.page("reconstructions", title, figure, suffix)
 
 
 def model_samples(evaluation: Evaluation) -> Iterator[Page]:
@@ -101,12 +84,7 @@ def model_samples(evaluation: Evaluation) -> Iterator[Page]:
         (f"member {m}", [layout.strip(list(to_rgb(images, evaluation)), NEUTRAL_COLOR)])
         for m, images in enumerate(samples)
     ]
-    yield Page(
-        "model_samples",
-        title,
-        "Images drawn from each member: what it takes the training data to look like.",
-        layout.strips(title, lines[:MAX_PANELS]),
-    )
+    yield layout.page("model_samples", title, layout.strips(title, lines[:MAX_PANELS]))
 
 
 def to_rgb(images: np.ndarray, evaluation: Evaluation) -> np.ndarray:

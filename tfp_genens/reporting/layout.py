@@ -11,12 +11,14 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jinja2
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from tfp_genens.files import packaged
 from tfp_genens.reporting.evaluation_files import EvaluatedSet
 
 IN_COLOR = "#0072B2"
@@ -67,6 +69,13 @@ class Page:
         # No date and no version in the file: the same evaluation gives the same bytes.
         self.figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
         return buffer.getvalue()
+
+
+def page(figure_name: str, title: str, drawing: Figure, suffix: str = "", **known: Any) -> Page:
+    """A finished picture with its caption out of captions.toml, which shows what is `known`."""
+    text = packaged("tfp_genens.reporting", "captions.toml")[figure_name]
+    caption = jinja2.Template(text, undefined=jinja2.StrictUndefined).render(known)
+    return Page(f"{figure_name}{suffix}", title, caption, drawing)
 
 
 def figure(title: str, width: float, height: float) -> Figure:

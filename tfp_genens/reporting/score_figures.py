@@ -86,7 +86,6 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
         label = evaluation.score_label(score)
         title = f"{label}: in-distribution against each OoD set"
         x = f"{label} [{evaluation.spec(score).unit}] ({toward(evaluation, score)})"
-        of = "of one member " if score in inside.scores.member_scores else ""
         edges = np.linspace(*_range_of(evaluation, score), NUM_BINS + 1)
         handles = layout.side_handles(inside.label, alpha=0.55)
         for suffix, group in layout.groups(evaluation.ood):
@@ -104,14 +103,8 @@ def histograms(evaluation: Evaluation) -> Iterator[Page]:
                 ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
                 auroc = evaluation.row(ood.name, score)["auroc"]
                 layout.title(ax, ood.label, f"AUROC {auroc:.1f}")
-            yield Page(
-                f"histograms_{score}{suffix}",
-                title,
-                f"Distribution of {label} {of}on each set, in equal bins. The "
-                "outermost bins also hold everything beyond them (said in the panel from 1 % on); "
-                "bars taller than the frame are cut, with their height beside them.",
-                figure,
-            )
+            known = {"label": label, "is_single": score in inside.scores.member_scores}
+            yield layout.page("histograms", title, figure, f"_{score}{suffix}", **known)
 
 
 def _draw_side(
@@ -161,14 +154,7 @@ def roc_curves(evaluation: Evaluation) -> Iterator[Page]:
             ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
             ax.grid(color="#dddddd", linewidth=0.5)
             layout.title(ax, ood.label)
-        yield Page(
-            f"roc{suffix}",
-            title,
-            "Single-model scores: mean of the members' curves at each rate of false alarms (the "
-            f"attacked member's alone where a set attacks one). {num_in:,} in-distribution inputs, "
-            "so rates below the left end cannot be told.",
-            figure,
-        )
+        yield layout.page("roc", title, figure, suffix, num_in=num_in)
 
 
 def mean_roc(evaluation: Evaluation, ood: EvaluatedSet, score: str, grid: np.ndarray) -> np.ndarray:
@@ -205,14 +191,7 @@ def rate_distortion(evaluation: Evaluation) -> Iterator[Page]:
                 ax.scatter(*clipped, **style, clip_on=False, rasterized=True)
             ax.set(xlim=ranges[0], ylim=ranges[1])
             layout.title(ax, ood.label, f"{share:.0%} at the frame" if share >= 0.005 else "")
-        yield Page(
-            f"rate_distortion{suffix}",
-            title,
-            "One member (the attacked one where a set attacks one). OoD inputs that lie outside "
-            "the axes, or whose score is not a number, are counted in the title; those outside "
-            "are drawn at the frame.",
-            figure,
-        )
+        yield layout.page("rate_distortion", title, figure, suffix)
 
 
 def calibration(evaluation: Evaluation) -> Iterator[Page]:
@@ -248,13 +227,7 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
     ]
     # Both curves rise from the lower left to the upper right.
     ax.legend(handles=handles, loc="lower right")
-    yield Page(
-        "calibration",
-        title,
-        f"Share of {num_in:,} in-distribution inputs with p-value <= alpha. The band holds 95 % of "
-        "what samples of this size would show if p-values were uniform.",
-        figure,
-    )
+    yield layout.page("calibration", title, figure, num_in=num_in)
 
 
 def _main_scores(evaluation: Evaluation) -> list[str]:

@@ -59,8 +59,10 @@ def training(evaluation: Evaluation) -> Iterator[Page]:
         ax.set_xlabel("training step")
     # Below, because there may be ten members.
     figure.legend(handles=_handles(curves, chosen), loc="outside lower center", ncols=6)
-    caption = _caption(chosen, phases, _not_drawn(recorded))
-    yield Page("training", title, caption, figure)
+    terms = [panel.term for panel in chosen if panel.phase is not None]
+    split = [_words(term) for term in sorted(set(terms)) if terms.count(term) > 1]
+    known: dict[str, Any] = {"phases": phases, "split": split, "not_drawn": _not_drawn(recorded)}
+    yield layout.page("training", title, figure, **known)
 
 
 def _not_drawn(recorded: Mapping[int, pd.DataFrame]) -> list[str]:
@@ -169,26 +171,3 @@ def _handles(curves: Curves, panels: Sequence[Panel]) -> list[Line2D]:
     if any(column.startswith(VALIDATION) for panel in panels for column in panel.columns):
         handles.append(Line2D([], [], color="#444444", label="held-out inputs", **VALIDATION_LINE))
     return handles
-
-
-def _caption(
-    panels: Sequence[Panel], phases: Mapping[str, tuple[int, int]], not_drawn: Sequence[str]
-) -> str:
-    text = [
-        "What training recorded at each step: thin lines are means over the training steps since "
-        "the record before; lines with dots are of inputs held out from training. The scale of a "
-        "panel is that of the values past the first tenth of each phase; earlier ones may lie "
-        "outside it."
-    ]
-    if len(phases) > 1:
-        names = ", then ".join(f"{p} to step {end:,}" for p, (_, end) in phases.items())
-        text.append(f"Phases: {names}; a dashed line marks where a phase begins.")
-        phase_panels = [panel.term for panel in panels if panel.phase is not None]
-        split = sorted({term for term in phase_panels if phase_panels.count(term) > 1})
-        if split:
-            text.append(
-                f"A panel a phase, because each has its own: {', '.join(map(_words, split))}."
-            )
-    if not_drawn:
-        text.append(f"Not drawn, because they are not finite: {', '.join(not_drawn)}.")
-    return " ".join(text)

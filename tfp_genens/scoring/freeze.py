@@ -286,20 +286,15 @@ def _check_together(
             raise UserError("--run_dir", f"member {number} in {directory}", got)
         for field, meaning in _SHARED_FIELDS.items():
             if manifest[field] != first[field]:
-                raise UserError(
-                    "--run_dir",
-                    f"members with {meaning} as {directories[0].name} ({_short(first[field])})",
-                    f"{directory.name} with {_short(manifest[field])}",
-                )
-    digests = [manifest["weights_sha256"] for manifest in manifests]
-    for i, digest in enumerate(digests):
-        if digest in digests[:i]:
-            raise UserError(
-                "--run_dir",
-                "members trained independently",
-                f"{directories[i].name} with the weights of "
-                f"{directories[digests.index(digest)].name}",
-            )
+                of_first = f"{directories[0].name} ({_short(first[field])})"
+                got = f"{directory.name} with {_short(manifest[field])}"
+                raise UserError("--run_dir", f"members with {meaning} as {of_first}", got)
+    owners: dict[str, Path] = {}
+    for directory, manifest in zip(directories, manifests, strict=True):
+        owner = owners.setdefault(manifest["weights_sha256"], directory)
+        if owner is not directory:
+            got = f"{directory.name} with the weights of {owner.name}"
+            raise UserError("--run_dir", "members trained independently", got)
 
 
 def _short(value: Any) -> str:

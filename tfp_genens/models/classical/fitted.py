@@ -125,8 +125,5 @@ def draw_references(config: ReferenceConfig, x: np.ndarray, seed: int) -> np.nda
 def check_num_neighbors(num_neighbors: int, num_available: int) -> None:
     """Raises UserError unless there are so many rows to be neighbours."""
     if num_neighbors > num_available:
-        raise UserError(
-            "--num_neighbors",
-            f"at most {num_available:,}, for as many training rows can be neighbours",
-            str(num_neighbors),
-        )
+        expected = f"at most {num_available:,}, for as many training rows can be neighbours"
+        raise UserError("--num_neighbors", expected, str(num_neighbors))

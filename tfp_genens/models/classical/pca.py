@@ -35,11 +35,8 @@ class PcaReconstruction(fitted.Detector):
 def fit(config: PcaConfig, x: np.ndarray, seed: int) -> PcaReconstruction:
     most = min(len(x), x.shape[1] - 1)
     if config.num_components is not None and config.num_components > most:
-        raise UserError(
-            "--num_components",
-            f"at most {most}, for {len(x):,} training rows of {x.shape[1]} features",
-            str(config.num_components),
-        )
+        expected = f"at most {most}, for {len(x):,} training rows of {x.shape[1]} features"
+        raise UserError("--num_components", expected, str(config.num_components))
     return PcaReconstruction(x, config.num_components or config.explained_variance)
 
 

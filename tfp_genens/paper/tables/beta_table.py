@@ -169,9 +169,8 @@ def judgements(runs: Runs) -> pd.DataFrame:
     high, *_, low = runs.evaluations
     pair = counterpart(runs.first.document["train_dataset"], runs.ood_datasets)
     of_high, of_low = runs.at(high), runs.at(low)
-    holds, counts = _holds(of_high, of_low, pair)
     labels = set_labels(runs.first)
-    known = counts | {
+    known = {
         "high": f"{high:g}",
         "low": f"{low:g}",
         "high_runs": of_high,
@@ -187,44 +186,20 @@ def judgements(runs: Runs) -> pd.DataFrame:
         "good_auroc": GOOD_AUROC,
         "max_distance": MAX_DISTANCE,
         "bulk": BULK,
+        "is_poor": of_high["auroc"][["log_prob", "waic"]] < GOOD_AUROC,
+        "is_better": of_low["auroc"]["rate"] > of_low["auroc"]["distortion"],
+        # Beyond the intervals: they do not overlap.
+        "rises": (of_low["auroc_low"] > of_high["auroc_high"])[FIXED],
+        "falls": (of_low["auroc_high"] < of_high["auroc_low"])[FIXED],
     }
-    claims = packaged("tfp_genens.paper", "beta_claims.toml")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    found = {
-        name: {part: environment.from_string(text).render(known) for part, text in texts.items()}
-        | {"verdict": YES if all(holds[name]) else PARTLY if any(holds[name]) else NO}
-        for name, texts in claims.items()
-    }
+    found = {}
+    for name, claim in packaged("tfp_genens.paper", "beta_claims.toml").items():
+        texts = {part: claim[part] for part in ("claim", "rule", "found")}
+        holds = np.asarray(environment.compile_expression(claim["holds"])(**known))
+        found[name] = {k: environment.from_string(text).render(known) for k, text in texts.items()}
+        found[name]["verdict"] = YES if holds.all() else PARTLY if holds.any() else NO
     return pd.DataFrame.from_dict(found, orient="index")
-
-
-def _holds(
-    high: Mapping[str, Any], low: Mapping[str, Any], pair: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of each claim of `beta_claims.toml` holds, and what its text counts; see `Runs.at`."""
-    is_poor = high["auroc"][["log_prob", "waic"]] < GOOD_AUROC
-    is_better = low["auroc"]["rate"] > low["auroc"]["distortion"]
-    # Beyond the intervals: they do not overlap.
-    rises = (low["auroc_low"] > high["auroc_high"])[FIXED]
-    falls = (low["auroc_high"] < high["auroc_low"])[FIXED]
-    low_inside, high_inside = (at["mean"].loc[IN_DISTRIBUTION] for at in (low, high))
-    holds = {
-        "poor_everywhere": is_poor.to_numpy().ravel(),
-        "similar_distortion": [high["distance"][pair] < MAX_DISTANCE],
-        "bulk_is_distortion": high["share"][[IN_DISTRIBUTION, pair]] > BULK,
-        "not_discriminative": [is_poor["log_prob"][pair]],
-        "fidelity": [low_inside["distortion"] < high_inside["distortion"]],
-        "higher_rates": [low_inside["rate"] > high_inside["rate"]],
-        "rate_beats_distortion": is_better,
-        "fixed": rises.loc[pair],
-    }
-    counts = {
-        "poor": {score: list(is_poor.index[is_poor[score]]) for score in is_poor},
-        "num_better": is_better.sum(),
-        "num_rises": rises.sum(),
-        "num_falls": falls.sum(),
-    }
-    return holds, counts
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:

@@ -16,10 +16,9 @@ from tfp_genens.evaluation import results, tables
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.files import packaged
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper import waic_parts
+from tfp_genens.paper import shared, waic_parts
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.shared import identity, set_labels, values, wide
-from tfp_genens.paper.shared import judge as judge_score
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 PAPER_ROUNDING = 0.05
@@ -81,7 +80,7 @@ def judge_preset(
     Returns:
       Score -> what `shared.judge` returns.
     """
-    settings = evaluation.document["settings"]
+    seed = evaluation.document["settings"]["seed"]
     members = evaluation.in_distribution.scores.members
     chosen = slice(None) if attacked_members is None else list(attacked_members)
     judged: dict[str, list[np.ndarray]] = {"log_prob": [], "rate": [], "waic": []}
@@ -89,14 +88,13 @@ def judge_preset(
         for name in (IN_DISTRIBUTION, ood_dataset):
             of_set = values(evaluation, output)[name]
             if not aligned:
-                of_set = misaligned(of_set, members, set_name=name, seed=settings["seed"])
+                of_set = misaligned(of_set, members, set_name=name, seed=seed)
             judged[score].append(of_set[chosen])
             if score == "log_prob":
                 judged["waic"].append(waic_parts.waic(of_set))
-    how: dict[str, Any] = {"ood_dataset": ood_dataset, "settings": settings}
     return {
-        score: judge_score(inside, outside, evaluation.spec(score).direction, **how)
-        for score, (inside, outside) in judged.items()
+        score: shared.judge(evaluation, *both, evaluation.spec(score).direction, ood_dataset)
+        for score, both in judged.items()
     }
 
 
@@ -182,13 +180,8 @@ def _presets(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
     """A line a score, a column of the table and a preset, the right one first."""
     document = evaluation.document
     attacked = _attacked_members(evaluation)
-    columns = [
-        name
-        for name in dict.fromkeys(
-            ood for trained, ood, _ in paper.results() if trained == document["train_dataset"]
-        )
-        if name in attacked and name != paper.ADVERSARIAL
-    ]
+    in_paper = paper.ood_sets(document["train_dataset"])
+    columns = [name for name in in_paper if name in attacked and name != paper.ADVERSARIAL]
     lines = []
     for score, column in itertools.product(SCORES, (*columns, paper.ADVERSARIAL)):
         theirs = paper.value(document["train_dataset"], column, score, document["model"])

@@ -121,13 +121,8 @@ def _aurocs(
             score: evaluation.row(ood.name, score) for score in STORED
         }
         for score, direction in waic_parts.DIRECTIONS.items():
-            judged[score] = shared.judge(
-                scores[inside][score],
-                scores[ood.name][score],
-                direction,
-                ood_dataset=ood.name,
-                settings=evaluation.document["settings"],
-            )
+            both = (scores[name][score] for name in (inside, ood.name))
+            judged[score] = shared.judge(evaluation, *both, direction, ood.name)
         lines += [
             {"set": ood.name, "score": score, **{key: found[key] for key in shared.OF_ROWS}}
             for score, found in judged.items()
