@@ -16,8 +16,6 @@ the coupling networks' convolutions, forward and backward, over its time and ove
 convolution of --width channels alone, measured in the same rounds.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -4,8 +4,6 @@ Its base has a learned normal for every part that is factored out, where GLOW co
 rest: it computes less by that convolution.
 """
 
-from __future__ import annotations
-
 import normflows as nf
 import torch
 from glow_side import random_images, serve, settings

@@ -1,7 +1,5 @@
 """Ours, for benchmarks/glow.py."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import start  # noqa: F401  (before anything imports TensorFlow)

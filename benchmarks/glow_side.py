@@ -1,7 +1,5 @@
 """A side of benchmarks/glow.py: answers on standard output what is asked on standard input."""
 
-from __future__ import annotations
-
 import json
 import resource
 import sys

@@ -1,7 +1,5 @@
 """TFP's own `tfb.Glow`, for benchmarks/glow.py."""
 
-from __future__ import annotations
-
 import start  # noqa: F401  (before anything imports TensorFlow)
 from glow_side import random_images, serve, settings
 

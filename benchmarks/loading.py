@@ -12,8 +12,6 @@ score       `python -m tfp_genens.score` on ten inputs: imports, verification, r
 Prints seconds, and the ratios of members to ensemble without TensorFlow's import in either.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

@@ -7,8 +7,6 @@ and how far what training validates (of a VAE the rate, of a GLOW bits/dim) diff
 weights run in either, over batches of the same inputs and the same noise.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from collections.abc import Sequence

@@ -15,8 +15,6 @@ is run once before the clock starts, as loading and tracing are not scoring. Rat
 stand beside those of wall-clock time: other processes disturb them less.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

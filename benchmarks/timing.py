@@ -1,7 +1,5 @@
 """Tasks timed in turns, and what is quoted of their times."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any

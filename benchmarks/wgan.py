@@ -11,8 +11,6 @@ to quote. Before the clock starts, both sides compute the critic's loss of the s
 weights, which must agree.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 current. mkdocs also reads this file, as a hook that gives the site the figures in results/.
 """
 
-from __future__ import annotations
-
 import argparse
 import collections
 import csv

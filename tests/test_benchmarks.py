@@ -1,7 +1,5 @@
 """The benchmarks: what they time, and that they run."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import pathlib

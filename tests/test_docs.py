@@ -5,8 +5,6 @@ checked all the same. The others are run in the order of their page, in a direct
 data, where `python` makes what is trained small.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import importlib

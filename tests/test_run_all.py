@@ -1,7 +1,5 @@
 """run_all.sh and the engine, with stand-ins for what trains and evaluates; then for real."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -3,8 +3,6 @@
 That the outputs of each model are those it has is asked in test_contracts.py, which makes them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from support.pages import page_rows

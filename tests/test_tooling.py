@@ -1,7 +1,5 @@
 """The rules that hold for the repository itself: flagfiles, flags, paths, scripts."""
 
-from __future__ import annotations
-
 import ast
 import os
 import pathlib

@@ -1,7 +1,5 @@
 """What there is to do for a name, where each step stands, and what a person sees of it."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

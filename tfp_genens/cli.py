@@ -4,8 +4,6 @@ Flags live in a FlagValues object of their own for each call, never in the globa
 code cannot read them and several mains can run in one process.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import inspect

@@ -1,7 +1,5 @@
 """Frozen, validated configurations; every command-line flag is a field of one of these classes."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

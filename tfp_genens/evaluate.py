@@ -1,7 +1,5 @@
 """`python -m tfp_genens.evaluate`: what a trained ensemble is worth as a detector, in numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

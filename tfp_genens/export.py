@@ -4,8 +4,6 @@
 Members of an earlier version of the package are frozen anew first, from their checkpoints.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,18 +37,12 @@ def _renew(config: ExportConfig, members: Sequence[int]) -> None:
     old = [i for i in finished if (schema_version(directories[i]) or 0) < SCHEMA_VERSION]
     if not old:
         return
-    from tfp_genens.data import load_training_data
     from tfp_genens.models import FAMILIES
     from tfp_genens.training.freeze import refreeze_member
-    from tfp_genens.training.run import read_run
+    from tfp_genens.training.run import load_data, read_run
 
     run, family = read_run(config.run_dir, FAMILIES)
-    data = load_training_data(
-        run.config.dataset,
-        validation_fraction=run.config.validation_fraction,
-        seed=run.config.seed,
-        data_dir=config.data_dir,
-    )
+    data = load_data(run, config.data_dir)
     for member in old:
         refreeze_member(run, family, data, directories[member], member)
         print(f"member {member}: frozen anew", file=sys.stderr)

@@ -1,7 +1,5 @@
 """Files: written so that a reader never meets half of one, and read with plain errors."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

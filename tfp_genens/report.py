@@ -3,8 +3,6 @@
 With --table or --figure it is `python -m tfp_genens.paper`.
 """
 
-from __future__ import annotations
-
 import runpy
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """TensorFlow's process-wide settings, made once at the start of a main."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Stateless seeds: every random number is a function of the run's seed and a path of labels."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

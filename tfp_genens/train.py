@@ -4,8 +4,6 @@ Running the same command again continues where it stopped, and does nothing when
 finished.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from typing import Any

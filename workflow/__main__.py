@@ -3,8 +3,6 @@
 With --dry_run or --help it needs nothing but Python.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """The words behind ./run_all.sh."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

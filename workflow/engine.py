@@ -1,7 +1,5 @@
 """Snakemake, run on the Snakefile as a process of its own whose words go to a file."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

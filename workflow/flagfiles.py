@@ -1,7 +1,5 @@
 """What `flags/` holds: experiments, overlays, and how each is evaluated."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What there is to do for the names that a user gave, and where each step of it stands."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -1,7 +1,5 @@
 """What a person sees: which step, how far, about how long."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

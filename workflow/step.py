@@ -3,8 +3,6 @@
 python -m workflow.step --title=TITLE --log=LOG --events=FILE [...] -- COMMAND...
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -4,8 +4,6 @@ A table or figure is a file's name, what `python -m tfp_genens.paper` calls it, 
 evaluations it is made of, in the order in which they are to stand.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 

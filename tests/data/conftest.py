@@ -1,7 +1,5 @@
 """Shared by the tests of the data room."""
 
-from __future__ import annotations
-
 import logging
 import pathlib
 

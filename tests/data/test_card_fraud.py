@@ -1,7 +1,5 @@
 """The card-fraud builder on fake tables, its splits, and the real table where it is laid out."""
 
-from __future__ import annotations
-
 import collections
 import re
 import unittest

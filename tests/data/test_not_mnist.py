@@ -1,7 +1,5 @@
 """The notMNIST builder, on fake data by tensorflow_datasets' own test case, and on the real set."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import pathlib

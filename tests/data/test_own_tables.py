@@ -1,7 +1,5 @@
 """A user's own table: each usual flaw is handled as README says, or refused with one clear line."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

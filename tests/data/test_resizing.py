@@ -1,7 +1,5 @@
 """Resizing against its definition, written out as weights of input pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """open_source: every scheme read well, and every kind of bad input refused with a clear line."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

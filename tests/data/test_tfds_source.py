@@ -1,7 +1,5 @@
 """tfds: SPECs, against small sets written in tfds's own format and against the real MNIST."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 

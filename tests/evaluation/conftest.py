@@ -1,7 +1,5 @@
 """A frozen ensemble with known scores, so that evaluations need no training."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits

@@ -1,7 +1,5 @@
 """Bootstrap intervals: coverage, agreement with a plain loop, and determinism."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Train, evaluate and report for real: two tiny members on the digits."""
 
-from __future__ import annotations
-
 import html.parser
 import json
 

@@ -1,7 +1,5 @@
 """The whole of evaluate on a fake ensemble: what is written, reused, missing and refused."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

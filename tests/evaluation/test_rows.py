@@ -1,7 +1,5 @@
 """Rows of results.json from score files made by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

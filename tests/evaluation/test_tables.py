@@ -1,7 +1,5 @@
 """Tables for people."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

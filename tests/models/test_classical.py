@@ -1,7 +1,5 @@
 """Each frozen graph against scikit-learn's own scores, and what the families refuse."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Classical detectors through train() and evaluate(), as any model goes."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Section 4.1: numbers against hand computations, and every verdict made to change."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

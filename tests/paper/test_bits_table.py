@@ -1,7 +1,5 @@
 """Bits a dimension, from evaluations made by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json

@@ -1,7 +1,5 @@
 """Evaluations side by side, from evaluations made by hand."""
 
-from __future__ import annotations
-
 import io
 import json
 

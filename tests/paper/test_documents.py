@@ -1,7 +1,5 @@
 """One document in three forms."""
 
-from __future__ import annotations
-
 import html.parser
 import io
 

@@ -1,7 +1,5 @@
 """The released code's mistakes, switched on one at a time, on scores made by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

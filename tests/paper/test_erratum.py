@@ -1,7 +1,5 @@
 """The erratum table, from evaluations made by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The member-count curve against the plain way of computing each of its numbers."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

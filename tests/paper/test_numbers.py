@@ -1,7 +1,5 @@
 """The paper's numbers: complete, spot-checked by hand, and compared with its text where at hand."""
 
-from __future__ import annotations
-
 import dataclasses
 import pathlib
 

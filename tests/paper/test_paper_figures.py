@@ -1,7 +1,5 @@
 """The paper's figures from files: what is drawn is what the score files hold."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Table 2 and the table by number of members, from evaluations made by hand."""
 
-from __future__ import annotations
-
 import csv
 import json
 

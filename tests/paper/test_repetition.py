@@ -1,7 +1,5 @@
 """Intervals over repetitions: against SciPy, by hand, and by simulated coverage."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

@@ -1,7 +1,5 @@
 """`report --table` and `report --figure`, as the main runs them."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

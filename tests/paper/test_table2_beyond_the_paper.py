@@ -1,7 +1,5 @@
 """Table 2's columns of models that the paper does not have."""
 
-from __future__ import annotations
-
 import pytest
 from support import evaluations
 from support.read_back import read

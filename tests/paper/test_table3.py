@@ -1,7 +1,5 @@
 """Table 3: methods over repeated splits, judged against the paper."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Figure 2 from arrays made by hand, and `report --figure=2` around it."""
 
-from __future__ import annotations
-
 import csv
 import sys
 
@@ -17,6 +15,7 @@ from tfp_genens.paper.figures import toy_figure
 from tfp_genens.paper.registry import Row
 from tfp_genens.paper.toy import regions
 from tfp_genens.paper.toy.experiment import Ensemble, Toy, ToySettings, gan_regions
+from tfp_genens.reporting import layout
 from tfp_genens.reporting.layout import STYLE
 
 SIDE = 50
@@ -88,12 +87,12 @@ def test_lines_are_drawn_where_the_regions_end(toy):
     page, _ = drawn(toy)
     density, boundaries, variance = page.figure.axes[:3]
     step = 10 / SIDE
-    radius = np.hypot(*(segments(density, toy_figure.OOD_COLOR) - 5).T)
+    radius = np.hypot(*(segments(density, layout.OOD_COLOR) - 5).T)
     (threshold,) = of_part(toy, "flow", "threshold")
     np.testing.assert_allclose(radius, np.sqrt(-2 * (threshold + np.log(2 * np.pi))), atol=step)
     for direction, color in zip(DIRECTIONS, toy_figure.GAN_COLORS, strict=False):
         np.testing.assert_allclose((segments(boundaries, color) - 5) @ direction, 0, atol=1e-9)
-    line = segments(variance, toy_figure.OOD_COLOR) - 5
+    line = segments(variance, layout.OOD_COLOR) - 5
     actual = np.var(line @ DIRECTIONS.T, axis=1)
     (threshold,) = of_part(toy, "variance", "threshold")
     np.testing.assert_allclose(actual, threshold, rtol=0.1)

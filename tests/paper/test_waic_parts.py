@@ -1,7 +1,5 @@
 """The parts of WAIC on cases solved by hand, and where float64 ends."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """What decides WAIC, from evaluations whose log p was made by hand."""
 
-from __future__ import annotations
-
 import io
 import json
 

@@ -1,7 +1,5 @@
 """Figures from files: every page is drawn, nothing is hidden, nothing is left over."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

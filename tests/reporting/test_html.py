@@ -1,7 +1,5 @@
 """The report: self-contained, escaped, and with the same numbers as results.json."""
 
-from __future__ import annotations
-
 import base64
 import html.parser
 import json

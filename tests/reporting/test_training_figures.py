@@ -1,7 +1,5 @@
 """Training curves, drawn from the metrics that an evaluation keeps of its members."""
 
-from __future__ import annotations
-
 import json
 
 import matplotlib

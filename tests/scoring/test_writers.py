@@ -1,7 +1,5 @@
 """Score files: every row once and in order, in row groups whose number stays small."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -1,7 +1,5 @@
 """An evaluation's files, made by hand: reports must work from these alone."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Evaluations made by hand, in memory: what tables and figures are tested on."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

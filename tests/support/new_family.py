@@ -1,7 +1,5 @@
 """A family that nobody else knows: how dark an image is, against training images' mean."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import tensorflow as tf

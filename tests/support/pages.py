@@ -1,7 +1,5 @@
 """Tables out of the repository's Markdown pages."""
 
-from __future__ import annotations
-
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

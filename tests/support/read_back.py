@@ -1,7 +1,5 @@
 """A rendered document read back: what tests of tables look at is what people see."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

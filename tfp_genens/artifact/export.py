@@ -1,7 +1,5 @@
 """Writing a member's SavedModel, and describing it for the manifest."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

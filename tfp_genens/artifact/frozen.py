@@ -1,7 +1,5 @@
 """A model without anything that trains it: what a family hands over to be exported."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -5,8 +5,6 @@ else: their guarantee needs inputs that had no other use. A third part, `tune`, 
 its scores are not kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,9 +64,6 @@ def read(directories: Sequence[Path], outputs: Sequence[str], part: str) -> dict
             stored.append({name: arrays[name][chosen] for name in (*outputs, "example_id")})
     for directory, scores in zip(directories, stored, strict=True):
         if not np.array_equal(scores["example_id"], stored[0]["example_id"]):
-            raise UserError(
-                "--run_dir",
-                f"held-out inputs of {directory.name} to be those of {directories[0].name}",
-                "others",
-            )
+            expected = f"held-out inputs of {directory.name} to be those of {directories[0].name}"
+            raise UserError("--run_dir", expected, "others")
     return {name: np.stack([scores[name] for scores in stored]) for name in outputs}

@@ -7,6 +7,7 @@ code. Members built differently (another number of trees, say) each keep a graph
 
 from __future__ import annotations
 
+import graphlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import function_pb2, node_def_pb2
+from tensorflow.core.framework import function_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 Tensors = dict[str, tf.Tensor]
@@ -214,45 +215,26 @@ def _function_structure(
         return name
     if name not in seen:
         function = library[name]
-        nodes = {node.name: node for node in function.node_def}
         digests = {arg.name: f"arg{k}" for k, arg in enumerate(function.signature.input_arg)}
-        returned = [function.ret[arg.name] for arg in function.signature.output_arg]
-        also_run = [f"^{function.control_ret[k]}" for k in function.signature.control_output]
-        waiting = [_name_of(reference) for reference in (*returned, *also_run)]
-        while waiting:
-            node = nodes.get(waiting[-1])
-            if node is None or node.name in digests:
-                waiting.pop()
+        nodes = {node.name: node for node in function.node_def}
+        needs = {name: map(_name_of, node.input) for name, node in nodes.items()}
+        for node_name in graphlib.TopologicalSorter(needs).static_order():
+            if node_name in digests:
                 continue
-            missing = [n for n in map(_name_of, node.input) if n in nodes and n not in digests]
-            if missing:
-                waiting += missing
-                continue
-            digests[node.name] = _node_structure(node, digests, library, seen)
-            waiting.pop()
-        seen[name] = _sha256(
-            [
-                [_reference(reference, digests) for reference in returned],
-                sorted(_reference(reference, digests) for reference in also_run),
+            node = nodes[node_name]
+            inputs = [_reference(r, digests) for r in node.input if not r.startswith("^")]
+            after = sorted(_reference(r, digests) for r in node.input if r.startswith("^"))
+            attributes = [
+                (key, _attribute(node.attr[key], library, seen))
+                for key in sorted(node.attr)
+                if not key.startswith("_") and key != "config_proto"
             ]
-        )
+            digests[node_name] = _sha256([node.op, inputs, after, attributes])
+        also_run = (function.control_ret[k] for k in function.signature.control_output)
+        returned = (function.ret[arg.name] for arg in function.signature.output_arg)
+        found = [_reference(reference, digests) for reference in returned]
+        seen[name] = _sha256([found, sorted(digests[node] for node in also_run)])
     return seen[name]
-
-
-def _node_structure(
-    node: node_def_pb2.NodeDef,
-    digests: Mapping[str, str],
-    library: Mapping[str, function_pb2.FunctionDef],
-    seen: dict[str, str],
-) -> str:
-    inputs = [_reference(r, digests) for r in node.input if not r.startswith("^")]
-    after = sorted(_reference(r, digests) for r in node.input if r.startswith("^"))
-    attributes = [
-        (key, _attribute(node.attr[key], library, seen))
-        for key in sorted(node.attr)
-        if not key.startswith("_") and key != "config_proto"
-    ]
-    return _sha256([node.op, inputs, after, attributes])
 
 
 def _name_of(reference: str) -> str:
@@ -263,7 +245,7 @@ def _name_of(reference: str) -> str:
 def _reference(reference: str, digests: Mapping[str, str]) -> str:
     """An input with the name replaced by the digest of what it names."""
     name = _name_of(reference)
-    return reference.replace(name, digests.get(name, name), 1)
+    return reference.replace(name, digests[name], 1)
 
 
 def _sha256(content: Any) -> str:

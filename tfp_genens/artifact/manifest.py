@@ -6,8 +6,6 @@ RUN_DIR/member_I/manifest.json     written last: no manifest, not finished
 RUN_DIR/ensemble/1/, manifest.json all members in one, see `scoring.freeze`
 """
 
-from __future__ import annotations
-
 import datetime
 import functools
 import importlib.metadata
@@ -27,26 +25,12 @@ SAVED_MODEL = "saved_model"
 CONFIG = "config.json"
 RENEW = "python -m tfp_genens.export --run_dir={}"
 REQUIRED = (
-    "model",
-    "train_dataset",
-    "data_fingerprint",
-    "member",
-    "seed",
-    "config",
-    "config_sha256",
-    "weights_sha256",
-    "input",
-    "signatures",
-    "decides",
+    *("model", "train_dataset", "data_fingerprint", "member", "seed", "config", "config_sha256"),
+    *("weights_sha256", "input", "signatures", "decides"),
 )
-
 _PACKAGES = (
-    "tensorflow",
-    "tensorflow-probability",
-    "tf_keras",
-    "tensorflow-datasets",
-    "numpy",
-    "scikit-learn",
+    *("tensorflow", "tensorflow-probability", "tf_keras", "tensorflow-datasets"),
+    *("numpy", "scikit-learn"),
 )
 
 
@@ -64,17 +48,10 @@ def write_manifest(directory: Path, fields: Mapping[str, Any]) -> None:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "package_versions": {
                 "tfp_genens": __version__,
-                **{name: _version(name) for name in _PACKAGES},
+                **{name: importlib.metadata.version(name) for name in _PACKAGES},
             },
         },
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 @functools.cache
@@ -145,8 +122,5 @@ def verify(
         raise UserError(argument, f"{path}", "nothing there")
     actual = digest(path)
     if actual != expected:
-        raise UserError(
-            argument,
-            f"{path} as it was frozen (SHA-256 {expected[:12]}...)",
-            f"changed files (SHA-256 {actual[:12]}...); {remedy}",
-        )
+        got = f"changed files (SHA-256 {actual[:12]}...); {remedy}"
+        raise UserError(argument, f"{path} as it was frozen (SHA-256 {expected[:12]}...)", got)

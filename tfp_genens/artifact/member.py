@@ -1,7 +1,5 @@
 """One frozen member: a SavedModel called through its signatures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,11 +58,8 @@ class Member:
           UserError: the model has no such signature.
         """
         if signature not in self._signatures:
-            raise UserError(
-                str(self.directory),
-                f"a model with a signature {signature!r}",
-                "only " + ", ".join(self.functions),
-            )
+            expected = f"a model with a signature {signature!r}"
+            raise UserError(str(self.directory), expected, "only " + ", ".join(self.functions))
         taken = {name: arguments[name] for name in self._signatures[signature]["arguments"]}
         return call(self._model, signature, taken)
 

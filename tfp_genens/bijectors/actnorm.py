@@ -1,7 +1,5 @@
 """Affine maps of an image's channels: actnorm and the top prior (Kingma & Dhariwal 2018, 3.1)."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Invertible 1x1 convolution in LU form (Kingma & Dhariwal 2018, section 3.2)."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.linalg
 import tensorflow as tf

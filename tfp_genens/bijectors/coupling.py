@@ -1,7 +1,5 @@
 """Coupling layers: half of the channels transforms the other (Kingma & Dhariwal 2018, 3.3)."""
 
-from __future__ import annotations
-
 import abc
 import math
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """GLOW's multi-scale stack as one bijector (Kingma & Dhariwal 2018)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Masked autoregressive flow (Papamakarios et al. 2017), smoothly bounded far from the data."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 import tf_keras

@@ -1,7 +1,5 @@
 """Bijectors that compute their value and their log-determinant in one pass."""
 
-from __future__ import annotations
-
 import abc
 from typing import TypeAlias
 

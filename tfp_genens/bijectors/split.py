@@ -1,7 +1,5 @@
 """Factored-out channels under a learned conditional prior (Dinh et al. 2017, section 3.6)."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from tfp_genens.bijectors.coupling import ZeroConvolution

@@ -1,7 +1,5 @@
 """Space to depth (Dinh et al. 2017, section 3.6)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """K steps of flow, their parameters stacked (Kingma & Dhariwal 2018, section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 

@@ -6,8 +6,6 @@ The fast gradient sign method is due to Goodfellow et al. (2015), its iterated a
 measure what the authors' released code did: it took them at real test images.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`npz:PATH`, `npz:PATH:KEY` and `digits:train|test`: arrays, read whole."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import zipfile

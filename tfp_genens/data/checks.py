@@ -4,8 +4,6 @@ NaN and infinite values are refused. Values outside the model's range are let th
 scoring strange inputs is the point of the package, but are warned about once a source.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The registry of training sets, and how one is loaded: a new one is one row of DATASETS."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Mapping

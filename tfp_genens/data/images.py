@@ -1,7 +1,5 @@
 """`images:FOLDER-OR-GLOB`: image files, decoded with Pillow one batch at a time."""
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import itertools

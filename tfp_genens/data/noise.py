@@ -1,7 +1,5 @@
 """Noise images and patches of photographs, drawn block by block from a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -2,8 +2,6 @@
 ood_sets.toml.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping

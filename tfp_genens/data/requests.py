@@ -1,7 +1,5 @@
 """What a scheme's reader is told: one SPEC, split into its parts, and what is expected of it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable
 

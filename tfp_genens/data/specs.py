@@ -1,7 +1,5 @@
 """SPECs: how a user names where inputs come from, `SCHEME:LOCATION`."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -6,8 +6,6 @@ Rows are numbered from 0 at the first row below the header, as pandas numbers th
 `csv:PATH?label=COLUMN&only=VALUE` reads the rows that have VALUE there, and no others.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

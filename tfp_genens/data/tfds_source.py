@@ -3,8 +3,6 @@
 tensorflow_datasets is imported only when such a set is opened, as that takes a while.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import functools

@@ -3,8 +3,6 @@
 Images are uint8 [batch, height, width, channels] throughout.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.ndimage
 

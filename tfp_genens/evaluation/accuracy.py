@@ -1,7 +1,5 @@
 """How often models that classify are right about in-distribution test inputs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Confidence intervals for the metrics by stratified bootstrap over inputs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tfp_genens import seeds

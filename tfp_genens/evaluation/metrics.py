@@ -9,8 +9,6 @@ NaN is never dropped and never flatters: an OoD input scored NaN counts as less 
 other, an ID input scored NaN as more anomalous than any other. Infinities are ordinary values.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

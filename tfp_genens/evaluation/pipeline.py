@@ -3,8 +3,6 @@
 Figures are drawn from these files alone, see `reporting.figures`; nothing here knows of them.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
@@ -135,12 +133,9 @@ def check_complete(document: Mapping[str, Any], output_dir: str | os.PathLike) -
     """Raises UserError where some OoD set could not be evaluated."""
     missing = document["missing"]
     if missing:
-        raise UserError(
-            "--ood",
-            "sets that can all be evaluated",
-            f"{len(missing)} that could not (the others were written to {output_dir}): "
-            + "; ".join(f"{entry['ood_dataset']} ({entry['reason']})" for entry in missing),
-        )
+        which = "; ".join(f"{entry['ood_dataset']} ({entry['reason']})" for entry in missing)
+        got = f"{len(missing)} that could not (the others were written to {output_dir}): {which}"
+        raise UserError("--ood", "sets that can all be evaluated", got)
 
 
 def write_results(output_dir: str | os.PathLike, document: Mapping[str, Any]) -> None:

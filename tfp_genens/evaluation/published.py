@@ -1,10 +1,11 @@
 """Published numbers of registered data sets, as data to stand beside ours.
 
 `published_results.json` holds the tables in "Generative Ensembles for Robust Anomaly Detection":
-AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where they have N/A.
+AUROC on MNIST, Fashion-MNIST and CIFAR-10, and card fraud; null where they have N/A. "columns" are
+those that a score of ours belongs to, by model; Table 3 calls the single likelihood model "Single
+IWAE". What "likelihood_columns" are of hangs on the training set, see "likelihood_models".
+"variants" of a set share a name of the paper's; splits ("credit_fraud/3") need no row.
 """
-
-from __future__ import annotations
 
 import functools
 import re
@@ -12,30 +13,11 @@ from typing import Any
 
 from tfp_genens.files import packaged
 
-# The columns of Tables 2 and 3 that a score of ours belongs to: (model, score) -> columns; the
-# model None stands for any. Table 3 calls the single likelihood model "Single IWAE".
-_COLUMNS: dict[tuple[str | None, str], tuple[str, ...]] = {
-    (None, "odin"): ("ODIN",),
-    ("vib", "rate"): ("VIB",),
-    (None, "critic"): ("D",),
-    (None, "critic_var"): ("Var(D)",),
-    ("vae", "rate"): ("Rate",),
-    (None, "log_prob"): ("log p", "Single IWAE"),
-    (None, "waic"): ("WAIC",),
-    (None, "fraud"): ("Classifier",),
-}
-
-# What the columns of likelihoods are of hangs on the training set, see "likelihood_models".
-_LIKELIHOOD_COLUMNS = ("log p", "Single IWAE", "WAIC")
-
-# Variants of a set for which the paper has one name; splits ("credit_fraud/3") need no row.
-_VARIANTS = {"credit_fraud_labelled": "credit_fraud"}
-
 
 def name_of(train_dataset: str) -> str:
     """What a training set of ours is filed under here: "credit_fraud" for "credit_fraud/3"."""
     without_split = re.sub(r"/\d+$", "", train_dataset)
-    return _VARIANTS.get(without_split, without_split)
+    return _document()["variants"].get(without_split, without_split)
 
 
 def _document() -> dict[str, Any]:
@@ -60,7 +42,8 @@ def results() -> dict[tuple[str, str, str], dict[str, float | None]]:
 
 def columns(score: str, model: str) -> tuple[str, ...]:
     """The paper's columns for one of our scores, e.g. ("Rate",) for a VAE's rate; may be empty."""
-    return _COLUMNS.get((model, score), _COLUMNS.get((None, score), ()))
+    of_any, of_model = (_document()["columns"].get(name, {}) for name in ("of any model", model))
+    return tuple(of_model.get(score, of_any.get(score, ())))
 
 
 def value(
@@ -73,7 +56,7 @@ def value(
     """
     likelihood_model = _document()["likelihood_models"].get(name_of(train_dataset))
     for column in columns(score, model):
-        if column in _LIKELIHOOD_COLUMNS and model != likelihood_model:
+        if column in _document()["likelihood_columns"] and model != likelihood_model:
             continue
         found = results().get((name_of(train_dataset), ood_dataset, column), {}).get(metric)
         if found is not None:

@@ -6,8 +6,6 @@ O/examples/NAME.npz       a few of its inputs
 O/training/member_I.csv   what training recorded of a member
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From two score files, in-distribution and out-of-distribution, to rows of results.json."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ A set's NAME.json is written last. It holds the key of what the scores were made
 SHA-256 of the files: where it is absent or says otherwise, the set is scored again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

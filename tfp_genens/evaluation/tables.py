@@ -1,7 +1,5 @@
 """Results as tables for people: Markdown and CSV."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -4,8 +4,6 @@ Its flags are a class of `configs.py`. Where they stand in the family's own file
 flags take as long as TensorFlow takes to load, and nothing else changes.
 """
 
-from __future__ import annotations
-
 from tfp_genens.models import configs
 from tfp_genens.models.family import INPUT_KINDS, ROWS, Family, imported
 

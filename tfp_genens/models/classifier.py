@@ -7,8 +7,6 @@ What Liang et al. choose with out-of-distribution images, this does not: the tem
 on held-out in-distribution images alone.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from functools import partial

@@ -3,8 +3,6 @@
 Nothing here loads TensorFlow, so that bad flags are reported at once.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from tfp_genens.config import FamilyConfig, ModelConfig, option

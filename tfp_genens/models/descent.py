@@ -1,7 +1,5 @@
 """What the families share that descend one loss with one optimizer."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Two hidden layers of 512 ReLUs with dropout, weighted sigmoid cross-entropy and 
 4.2 says. It does not state the share dropped, the batch size or how long to train; those are ours.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """What families share when they freeze a model."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """GLOW, a flow with an exact density, on images (paper, section 4; Kingma & Dhariwal 2018)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

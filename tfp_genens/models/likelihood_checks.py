@@ -5,8 +5,6 @@ went nowhere), and right but no measure of normality: simpler images are often l
 that the model was trained on (Nalisnick et al. 2019).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Likelihoods p(x|z) of table rows: independent columns, given what the decoder says of each."""
 
-from __future__ import annotations
-
 import abc
 import math
 from collections.abc import Callable

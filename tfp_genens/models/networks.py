@@ -3,8 +3,6 @@
 Depths, kernels and strides are those of TFP's VAE example and the authors' released code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import tensorflow as tf

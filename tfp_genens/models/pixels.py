@@ -1,7 +1,5 @@
 """Raw images on the scale that the networks see, and what is done far outside the valid range."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec

@@ -1,7 +1,5 @@
 """Priors p(z) over a VAE's latent code: masked autoregressive flow, mixture, standard normal."""
 
-from __future__ import annotations
-
 import abc
 import math
 from collections.abc import Callable

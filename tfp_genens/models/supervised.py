@@ -1,7 +1,5 @@
 """What the models that learn from class labels share: the baselines of Tables 2 and 3."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -6,8 +6,6 @@ that squares stay finite and further out is ever further out. `forward` returns 
 of its Jacobian, so that densities of raw rows can be compared whatever the preprocessing.
 """
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Callable
 

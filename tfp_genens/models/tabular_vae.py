@@ -1,7 +1,5 @@
 """Variational autoencoder on the rows of a table (paper, section 4.2)."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from tfp_genens.data import TrainingData

@@ -1,7 +1,5 @@
 """Variational autoencoder on images (paper, sections 4 and 4.1, appendix B)."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import tensorflow as tf

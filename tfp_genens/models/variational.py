@@ -1,7 +1,5 @@
 """What variational autoencoders of any inputs share: estimators, training, the frozen form."""
 
-from __future__ import annotations
-
 import abc
 import math
 

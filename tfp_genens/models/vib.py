@@ -9,8 +9,6 @@ normals that is the VAE's `mixture` prior; the decoder is one affine map from z 
 cosine decay, as for the VAE; beta is 1e-3.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """Wasserstein GAN on images: a critic as detector (paper, sections 2.1 and 4)."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

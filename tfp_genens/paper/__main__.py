@@ -4,8 +4,6 @@ NAME is table2, table3, figure1, figure2, figure3, or another of the tables and 
 beside them: beta, erratum, members, compare, waic, bits_per_dim, members_figure.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Evaluations that belong together: disjoint members of one training configuration."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,10 +5,9 @@ The Markdown is the one text that is rendered; the HTML is made from it. The pro
 `{{ frame | table }}` is a frame as a Markdown table.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -24,6 +23,7 @@ from tfp_genens.paper import configurations, numbers, shared, verdicts
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.reporting.provenance import short_commit, training_commits
 
+NOT_FINITE = "not finite"
 Records = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
@@ -65,16 +65,31 @@ def provenance(evaluations: Sequence[Evaluation], command: str) -> Document:
     return Document("provenance", context)
 
 
-def table(frame: pd.DataFrame) -> str:
+def table(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str] | None = None,
+    forms: Mapping[str, str] | None = None,
+) -> str:
     """A frame as an aligned Markdown table; the columns' names, which may repeat, are its header.
 
     Floats are written with one decimal, and in the column "difference" with their sign; integers
     with a comma at the thousands, pairs as intervals, what is missing as a dash, and all else as it
-    is. The index is not shown.
+    is. The index is not shown. `columns`: name -> heading, of those that are shown. `forms`: name
+    -> how its numbers are written, see `number`.
     """
+    forms = forms or {}
+    frame = frame.assign(**{k: [number(v, form) for v in frame[k]] for k, form in forms.items()})
+    frame = frame if columns is None else shared.shown(frame, columns)
     names = list(frame.columns)
     lines = frame.itertuples(index=False, name=None)
     return tables.markdown(names, [list(map(_cell, line, names)) for line in lines])
+
+
+def number(value: float | None, form: str) -> str:
+    """E.g. "1.234" of the form "{:.3f}"; what is not finite by name, a dash for None."""
+    if value is None:
+        return "-"
+    return form.format(value) if math.isfinite(value) else NOT_FINITE
 
 
 def _cell(value: Any, column: str) -> str:

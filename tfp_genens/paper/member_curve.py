@@ -1,7 +1,5 @@
 """How good an ensemble's scores are with fewer members: AUROC against ensemble size."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

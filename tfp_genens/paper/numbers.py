@@ -5,8 +5,6 @@ The numbers are `evaluation.published`'s; the settings are in `settings.json`, o
 come from pixels outside [0, 1], so the clipped variants have no number there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

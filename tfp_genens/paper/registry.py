@@ -1,7 +1,5 @@
 """The tables and figures of the paper: a new one is a module, a template and a row here."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 from collections.abc import Callable

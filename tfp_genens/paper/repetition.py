@@ -6,8 +6,6 @@ prediction interval, and not only the mean of many. Inputs are taken as given, a
 takes the members as given; a paper's cell differs by both.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -16,7 +14,6 @@ import numpy as np
 from scipy import stats
 
 from tfp_genens.paper import member_curve
-from tfp_genens.paper.member_curve import Outputs
 from tfp_genens.scoring.scores import EnsembleScore
 
 LEVEL = 0.95
@@ -109,8 +106,8 @@ def of_repeated_draws(draws: Sequence[Sequence[float]]) -> Interval | None:
 
 
 def of_one_ensemble(
-    in_outputs: Outputs,
-    ood_outputs: Outputs,
+    in_outputs: member_curve.Outputs,
+    ood_outputs: member_curve.Outputs,
     score: EnsembleScore,
     attacked_members: Collection[int] = (),
 ) -> Interval | None:

@@ -1,7 +1,5 @@
 """What `python -m tfp_genens.paper NAME` writes: a table, or a figure with its caption."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ from tfp_genens.config import ReportConfig
 from tfp_genens.errors import UserError
 from tfp_genens.files import atomic_path, make_directory
 from tfp_genens.paper import documents
-from tfp_genens.paper.documents import Document
 from tfp_genens.paper.registry import FIGURE, TABLE, Row
 from tfp_genens.reporting import evaluation_files, provenance
 from tfp_genens.reporting.layout import STYLE
@@ -36,7 +33,7 @@ def write(config: ReportConfig, row: Row) -> None:
         if row.kind == FIGURE:
             page, records = made if row.is_trained else (made, ())
             files[".png"] = page.png()
-            made = Document("figure", {"page": page, "image": output.name}, records)
+            made = documents.Document("figure", {"page": page, "image": output.name}, records)
     ending = documents.provenance(evaluations, _command(config, row))
     files[".md"] = markdown = documents.to_markdown(made, ending)
     if row.kind == TABLE or row.is_trained:

@@ -1,7 +1,5 @@
 """What tables and figures share: labels, cells of OoD sets, scores as arrays, frames as tables."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,10 +166,10 @@ def member_name(evaluation: Evaluation, position: int) -> str:
 
 def judge(
     evaluation: Evaluation,
+    ood_dataset: str,
+    direction: str,
     in_values: np.ndarray,
     ood_values: np.ndarray,
-    direction: str,
-    ood_dataset: str,
 ) -> dict[str, float]:
     """OF_ROWS of a score that the evaluation does not have, on the resamples of its own rows.
 

@@ -4,8 +4,6 @@ It was written before any ensemble of the paper's five members was evaluated, an
 two-member trials on MNIST and Fashion-MNIST had been seen.
 """
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -10,8 +10,6 @@ finite, the variance is NaN, which `metrics` counts against the score. NumPy war
 callers use `np.errstate`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL

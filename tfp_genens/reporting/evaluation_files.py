@@ -1,7 +1,5 @@
 """What an evaluation left on disk, read back: all that figures and reports are made from."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The packages that only figures and reports need."""
 
-from __future__ import annotations
-
 import importlib.util
 
 from tfp_genens.errors import UserError
@@ -13,8 +11,5 @@ def require_report_extra(argument: str) -> None:
     """Raises UserError, naming the pip command, unless figures and reports can be made."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            argument,
-            "the packages of `pip install tfp_genens[report]`",
-            "none of " + " and ".join(missing),
-        )
+        expected = "the packages of `pip install tfp_genens[report]`"
+        raise UserError(argument, expected, "none of " + " and ".join(missing))

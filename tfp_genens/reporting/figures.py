@@ -4,8 +4,6 @@ A figure is a row of FIGURES: a function from an evaluation to pages; it yields 
 evaluation lacks what it shows.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path

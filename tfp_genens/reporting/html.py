@@ -1,7 +1,5 @@
 """The report: evaluations as one self-contained HTML file."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping, Sequence
 from importlib import resources

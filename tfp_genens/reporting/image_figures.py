@@ -1,7 +1,5 @@
 """Figures of inputs: the sets, what ranks first and last, reconstructions, samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

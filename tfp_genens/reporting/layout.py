@@ -4,8 +4,6 @@ All colours are out of Okabe and Ito's palette, which colour-blind readers can t
 in-distribution is blue and out-of-distribution vermilion in every figure.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import io
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What made an evaluation or a report: commits and commands."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any

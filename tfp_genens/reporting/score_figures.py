@@ -1,7 +1,5 @@
 """Figures of scores: histograms, ROC curves, rate against distortion, calibration."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
@@ -206,9 +203,10 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
     figure = layout.figure(title, WIDTH / 2, WIDTH / 2)
     ax = figure.subplots()
     band = stats.binom.ppf([[0.025], [0.975]], num_in, alphas) / num_in
-    ax.fill_between(alphas, *band, color="#cccccc", alpha=0.6, linewidth=0)
-    ax.plot(alphas, alphas, color="#666666", linestyle=":")
-    ax.plot(alphas, flagged, color=IN_COLOR, linewidth=1.8)
+    ax.plot(alphas, flagged, color=IN_COLOR, linewidth=1.8, zorder=3, label="found")
+    ax.plot(alphas, alphas, color="#666666", linestyle=":", label="asked for")
+    style: dict[str, Any] = {"color": "#cccccc", "alpha": 0.6, "linewidth": 0, "zorder": 1}
+    ax.fill_between(alphas, *band, **style, label="95 % of samples")
     ax.set(
         xscale="log",
         yscale="log",
@@ -220,13 +218,7 @@ def calibration(evaluation: Evaluation) -> Iterator[Page]:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.grid(color="#dddddd", linewidth=0.5)
-    handles = [
-        Line2D([], [], color=IN_COLOR, label="found"),
-        Line2D([], [], color="#666666", linestyle=":", label="asked for"),
-        Patch(color="#cccccc", alpha=0.6, label="95 % of samples"),
-    ]
-    # Both curves rise from the lower left to the upper right.
-    ax.legend(handles=handles, loc="lower right")
+    ax.legend(loc="lower right")  # Both curves rise from the lower left to the upper right.
     yield layout.page("calibration", title, figure, num_in=num_in)
 
 

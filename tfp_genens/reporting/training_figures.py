@@ -1,7 +1,5 @@
 """Training curves: every recorded term against the step, one line a member."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from tfp_genens.evaluation import tables
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation, numbers, training_metrics
-from tfp_genens.reporting.layout import IN_COLOR, OOD_STYLES, Page
 
 # Of metrics.csv, what is no term of a loss.
 NOT_TERMS = ("step", "phase", "steps_per_sec", "wall_secs")
 VALIDATION = "validation_"
-COLORS = (IN_COLOR, *(color for color, _ in OOD_STYLES))
+COLORS = (layout.IN_COLOR, *(color for color, _ in layout.OOD_STYLES))
 DASHED = (0, (3, 1.5))  # of members past the colours
 SETTLED = 0.1  # share of a phase after which values set a panel's scale
 TRAIN_LINE: dict[str, Any] = {"linewidth": 0.8}
@@ -42,7 +39,7 @@ class Panel:
     columns: tuple[str, ...]
 
 
-def training(evaluation: Evaluation) -> Iterator[Page]:
+def training(evaluation: Evaluation) -> Iterator[layout.Page]:
     """The training curves of all members that left any."""
     recorded = training_metrics(evaluation)
     curves = {member: numbers(frame) for member, frame in recorded.items() if len(frame)}

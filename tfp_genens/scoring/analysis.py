@@ -3,8 +3,6 @@
 It is a SavedModel of its own, so that scoring need not load it.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """P-values: how many held-out normal inputs look at least as abnormal as this one."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """How scores are laid out in tables, and what a score file says of itself."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

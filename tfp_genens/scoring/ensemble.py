@@ -81,11 +81,8 @@ class Ensemble:
         if members is None and not is_finished(directory) and (Path(run_dir) / VERSION).is_dir():
             directory = Path(run_dir)
         if not is_finished(directory):
-            raise UserError(
-                "--run_dir",
-                f"a frozen ensemble at {directory}",
-                f"none; once its members are trained, {_renew(run_dir, members)} makes it",
-            )
+            got = f"none; once its members are trained, {_renew(run_dir, members)} makes it"
+            raise UserError("--run_dir", f"a frozen ensemble at {directory}", got)
         manifest = read_json(directory / MANIFEST, "--run_dir")
         check_schema_version(manifest, directory / MANIFEST, "--run_dir", _renew(run_dir, members))
         require_keys(manifest, REQUIRED, directory / MANIFEST, "--run_dir")
@@ -243,8 +240,6 @@ def _check_current(
     directories, manifests = verified_members(run_dir, list(frozen))
     for directory, member in zip(directories, manifests, strict=True):
         if member["weights_sha256"] != frozen[member["member"]]:
-            raise UserError(
-                "--run_dir",
-                f"{directory} to be as it was frozen into the ensemble",
-                f"another; {_renew(run_dir, members)} makes the ensemble anew",
-            )
+            expected = f"{directory} to be as it was frozen into the ensemble"
+            got = f"another; {_renew(run_dir, members)} makes the ensemble anew"
+            raise UserError("--run_dir", expected, got)

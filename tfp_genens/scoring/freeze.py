@@ -8,8 +8,6 @@
 No model code is needed, see `artifact.linking`; `python -m tfp_genens.export` makes it anew.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The registry of ensemble scores: what is made of the members' outputs."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Scoring a stream of inputs: batch by batch through every member, memory bounded by a batch."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Score files: Parquet, CSV and JSON lines, written batch by batch."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Training batches as a pure function of (seed, batch number): nothing to store or resume."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

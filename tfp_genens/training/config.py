@@ -1,7 +1,5 @@
 """What is trained, as one value."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Freezing a member: the line between training and everything after it."""
 
-from __future__ import annotations
-
 import math
 import sys
 from pathlib import Path
@@ -11,7 +9,6 @@ import numpy as np
 
 from tfp_genens.artifact import held_out
 from tfp_genens.artifact.export import describe_signatures, export_saved_model
-from tfp_genens.artifact.frozen import Frozen
 from tfp_genens.artifact.manifest import MANIFEST, SAVED_MODEL, write_manifest
 from tfp_genens.artifact.member import Member, scoring_seed
 from tfp_genens.config import ModelConfig, config_sha256
@@ -78,7 +75,8 @@ def freeze_member(
             },
             "held_out": kept,
             "checks": checks,
-            "num_parameters": _num_trainable(frozen),
+            # As they are stored: masked weights count, too.
+            "num_parameters": sum(math.prod(v.shape) for v in frozen.module.trainable_variables),
             **history,
         },
     )
@@ -106,11 +104,6 @@ def _write_held_out(
     kept = held_out.write(directory, [data.validation_ids[i] for i in rows], parts, scores)
     num_tune = len(data.tuning)
     return kept | {"num_examples": {held_out.TUNE: num_tune, **kept["num_examples"]}}
-
-
-def _num_trainable(frozen: Frozen) -> int:
-    """Numbers that training in steps can change, as they are stored: masked weights count, too."""
-    return sum(math.prod(variable.shape) for variable in frozen.module.trainable_variables)
 
 
 def refreeze_member(

@@ -6,7 +6,6 @@ checkpoint holds weights, optimizer and step; batches and noise are functions of
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import time
@@ -56,14 +55,6 @@ def restore_learner(learner: Learner, directory: Path) -> None:
     checkpoint.restore(latest).assert_nontrivial_match()
 
 
-@dataclasses.dataclass(frozen=True)
-class LoopResult:
-    """How training went: steps done and seconds spent, over all sittings."""
-
-    steps: int
-    wall_secs: float
-
-
 class TrainingLoop:
     """Trains one learner in one directory.
 
@@ -106,14 +97,14 @@ class TrainingLoop:
                     f"`validate_every` must be a multiple of {LOG_EVERY}; got "
                     f"{phase.validate_every} in phase {phase.name}."
                 )
-        self._num_steps = sum(phase.num_steps for phase in self._phases)
+        self.num_steps = sum(phase.num_steps for phase in self._phases)
         self._state = _State(learner)
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(state=self._state), str(directory / CHECKPOINTS), max_to_keep=2
         )
 
-    def run(self, stop: StopRequest, on_pace: Callable[[float], None]) -> LoopResult:
-        """Trains to the end, from the last checkpoint if there is one.
+    def run(self, stop: StopRequest, on_pace: Callable[[float], None]) -> float:
+        """Trains to the end, from the last checkpoint if there is one; seconds, of all sittings.
 
         Args:
           stop: looked at between calls of the compiled loop.
@@ -130,7 +121,7 @@ class TrainingLoop:
         # A directory a sitting: TensorBoard has no other way to forget steps that were redone.
         events = EventsWriter(self._directory / "tensorboard" / f"from_step_{step}")
         bar = tqdm(
-            total=self._num_steps,
+            total=self.num_steps,
             initial=step,
             desc=self._label,
             unit="step",
@@ -143,7 +134,7 @@ class TrainingLoop:
         finally:
             metrics.close()
             events.close()
-        return LoopResult(self._num_steps, float(self._state.wall_secs.numpy()))
+        return float(self._state.wall_secs.numpy())
 
     def _run(self, step, stop, on_pace, metrics, events, bar) -> None:
         first = 0
@@ -175,10 +166,10 @@ class TrainingLoop:
                     self._record(phase, step, is_validated, sums, metrics, events, bar)
                     sums = _Sums(phase.metrics)
                 due = time.monotonic() - saved_at >= self._checkpoint_secs
-                if due or stop.signum is not None or step == self._num_steps:
+                if due or stop.signum is not None or step == self.num_steps:
                     self._save()
                     saved_at = time.monotonic()
-                if stop.signum is not None and step < self._num_steps:
+                if stop.signum is not None and step < self.num_steps:
                     raise Stopped(stop.signum, step)
             first = end
 
@@ -225,15 +216,8 @@ class TrainingLoop:
 
     def _columns(self) -> list[str]:
         names = dict.fromkeys(name for phase in self._phases for name in phase.metrics)
-        validation = self._validate(tf.constant([0, 0]))
-        return [
-            "step",
-            "phase",
-            *names,
-            *(f"validation_{name}" for name in validation),
-            "steps_per_sec",
-            "wall_secs",
-        ]
+        validation = [f"validation_{name}" for name in self._validate(tf.constant([0, 0]))]
+        return ["step", "phase", *names, *validation, "steps_per_sec", "wall_secs"]
 
     def _record(self, phase, step, is_validated, sums, metrics, events, bar) -> None:
         values = sums.means()

@@ -1,7 +1,5 @@
 """Training one member, from its last checkpoint to its frozen artefact."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import sys
@@ -25,7 +23,7 @@ from tfp_genens.seeds import derive_int, derive_seed
 from tfp_genens.training.batches import ShuffledBatches
 from tfp_genens.training.config import Run
 from tfp_genens.training.freeze import freeze_member
-from tfp_genens.training.loop import LoopResult, TrainingLoop
+from tfp_genens.training.loop import TrainingLoop
 from tfp_genens.training.signals import StopRequest
 
 SITTINGS = "sittings.json"
@@ -69,22 +67,21 @@ def train_member(
         with threadpool_limits(options.num_threads or None):  # of what is fitted outside TensorFlow
             learner = family.build(run.model_config, data, seed)
         sittings = _begin_sitting(directory)
+        steps, secs = 0, time.monotonic() - began
         if isinstance(run.model_config, ModelConfig):
             loop = _loop(run.model_config, options, data, learner, directory, member, seed)
-            result = loop.run(stop, on_pace)
-        else:
-            result = LoopResult(steps=0, wall_secs=time.monotonic() - began)
+            steps, secs = loop.num_steps, loop.run(stop, on_pace)
         history = {
-            "steps": result.steps,
-            "wall_clock_secs": round(result.wall_secs, 2),
+            "steps": steps,
+            "wall_clock_secs": round(secs, 2),
             "git_commit": sittings[-1]["git_commit"],
             "sittings": sittings,
         }
         freeze_member(run, data, directory, member, learner, history)
     finally:
         lock.release()
-    done = f"{result.steps:,} steps" if result.steps else "fitting"
-    print(f"member {member}: finished {done} in {result.wall_secs:,.0f} s", file=sys.stderr)
+    done = f"{steps:,} steps" if steps else "fitting"
+    print(f"member {member}: finished {done} in {secs:,.0f} s", file=sys.stderr)
 
 
 def _loop(

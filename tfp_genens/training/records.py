@@ -1,7 +1,5 @@
 """What training leaves behind to look at: metrics.csv and TensorBoard events."""
 
-from __future__ import annotations
-
 import csv
 import math
 import os

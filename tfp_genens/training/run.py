@@ -1,7 +1,5 @@
 """Training a run: every member, one after the other, then the ensemble."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import os
@@ -60,7 +58,10 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     wanted = range(num_members) if options.member is None else [options.member]
     missing = [i for i in wanted if not is_finished(member_dir(run_dir, i))]
     if missing:
-        data = _load_data(run, options, family, num_members)
+        data = load_data(run, options.data_dir)
+        if num_members > 1 and not family.members_differ(run.model_config, data):
+            expected = f"1, because members of --model={run.config.model} would all be alike here"
+            raise UserError("--num_members", expected, str(num_members))
         print(
             f"{run_dir}: {len(data.train):,} training and {len(data.validation):,} validation "
             f"inputs of shape {list(data.input_spec.shape)}; members to train: "
@@ -77,17 +78,11 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     return 0
 
 
-def _load_data(run: Run, options: TrainOptions, family: Family, num_members: int) -> TrainingData:
-    data = load_training_data(
-        run.config.dataset,
-        validation_fraction=run.config.validation_fraction,
-        seed=run.config.seed,
-        data_dir=options.data_dir,
-    )
-    if num_members > 1 and not family.members_differ(run.model_config, data):
-        expected = f"1, because members of --model={run.config.model} would all be alike here"
-        raise UserError("--num_members", expected, str(num_members))
-    return data
+def load_data(run: Run, data_dir: str | None) -> TrainingData:
+    """What a run trains on."""
+    config = run.config
+    how: dict[str, Any] = {"validation_fraction": config.validation_fraction, "seed": config.seed}
+    return load_training_data(config.dataset, **how, data_dir=data_dir)
 
 
 def _train(
@@ -132,9 +127,8 @@ def _claim(run_dir: Path, run: Run, options: TrainOptions, family: Family) -> in
             _check_same(run_dir, config, there["config"])
             num_members = options.num_members or there["num_members"]
         if options.member is not None and options.member >= num_members:
-            raise UserError(
-                "--member", f"an integer below --num_members={num_members}", str(options.member)
-            )
+            expected = f"an integer below --num_members={num_members}"
+            raise UserError("--member", expected, str(options.member))
         write_json(
             path,
             {
@@ -152,11 +146,10 @@ def _check_same(run_dir: Path, asked: dict[str, Any], there: dict[str, Any]) -> 
     if asked == there:
         return
     differing = [n for n in sorted(asked.keys() | there.keys()) if asked.get(n) != there.get(n)]
-    raise UserError(
-        "--run_dir",
-        f"{run_dir} to hold a run with " + ", ".join(f"--{n}={asked.get(n)}" for n in differing),
-        "one with " + ", ".join(f"--{n}={there.get(n)}" for n in differing),
+    ours, theirs = (
+        ", ".join(f"--{n}={config.get(n)}" for n in differing) for config in (asked, there)
     )
+    raise UserError("--run_dir", f"{run_dir} to hold a run with {ours}", f"one with {theirs}")
 
 
 def _warn_of_long_run(run: Run, remaining_secs: float) -> None:

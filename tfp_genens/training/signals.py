@@ -1,7 +1,5 @@
 """Stopping on request: SIGINT and SIGTERM become a flag that the loop looks at between steps."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Card fraud for tensorflow_datasets: import this, and `tfds.load("card_fraud")` works."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

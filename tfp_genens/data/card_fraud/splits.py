@@ -6,8 +6,6 @@ equal in all features stand in the same block: 1,081 rows of the table are repet
 and none is to be in training and test alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """notMNIST for tensorflow_datasets: importing this module makes `tfds.load("not_mnist")` work."""
 
-from __future__ import annotations
-
 import gzip
 import io
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """What the classical methods have in common: fitted when they are built, one score, frozen."""
 
-from __future__ import annotations
-
 import abc
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Isolation forest (Liu et al. 2008; scikit-learn's IsolationForest)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

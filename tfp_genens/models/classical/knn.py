@@ -1,7 +1,5 @@
 """Distance to the nearest training rows: of tables, and of images pixel by pixel."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Local outlier factor of new rows (Breunig et al. 2000; scikit-learn's with novelty=True)."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors

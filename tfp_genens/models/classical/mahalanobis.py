@@ -1,7 +1,5 @@
 """Mahalanobis distance to the training rows' mean (scikit-learn's EmpiricalCovariance)."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 from sklearn.covariance import EmpiricalCovariance

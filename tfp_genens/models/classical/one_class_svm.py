@@ -1,7 +1,5 @@
 """One-class support vector machine with a Gaussian kernel (scikit-learn's OneClassSVM)."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 from sklearn.svm import OneClassSVM

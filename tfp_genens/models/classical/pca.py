@@ -1,7 +1,5 @@
 """Reconstruction error of principal components (scikit-learn's PCA)."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 from sklearn.decomposition import PCA

@@ -1,7 +1,5 @@
 """Distances to stored training rows, in the graph."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,7 +1,5 @@
 """Figure 1 of the paper, with our sets: what one likelihood and what WAIC tells apart."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +10,6 @@ from tfp_genens.paper.figures.scores import MEMBER, auroc, ends, histograms
 from tfp_genens.paper.shared import member_name, run_label
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import EvaluatedSet, Evaluation
-from tfp_genens.reporting.layout import OOD_STYLES, Page
 
 SCORES = ("log_prob", "waic")
 # Not noise and attacks: their histograms lie orders of magnitude away, or in a single bin.
@@ -25,7 +22,7 @@ WIDEN = 5.0  # how far the axis follows OoD scores, in widths of the in-distribu
 DASH_DOT = (0, (6, 1.5, 1, 1.5))
 
 
-def figure(evaluations: Sequence[Evaluation]) -> Page:
+def figure(evaluations: Sequence[Evaluation]) -> layout.Page:
     """Histograms of log p(x) by one member and of WAIC, one line of panels an evaluation.
 
     Raises:
@@ -49,13 +46,13 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     axis = {"member": MEMBER, "share": SHARE, "widen": WIDEN}
     functions = {"run_label": run_label, "shown_sets": shown_sets, "auroc": auroc}
     caption = documents.caption("figure_1", evaluations=evaluations, **axis, **functions)
-    return Page("figure_1", title, caption, drawing)
+    return layout.Page("figure_1", title, caption, drawing)
 
 
 def shown_sets(evaluation: Evaluation) -> tuple[EvaluatedSet, ...]:
     """The OoD sets made of data (a ":" is in a SPEC); where there are none, whatever there is."""
     found = tuple(s for s in evaluation.ood if s.name in SHOWN_SETS or ":" in s.name)
-    return (found or evaluation.ood)[: len(OOD_STYLES)]
+    return (found or evaluation.ood)[: len(layout.OOD_STYLES)]
 
 
 def set_styles(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, Any]]:
@@ -63,6 +60,6 @@ def set_styles(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, Any]]:
 
     The colours come round again, with another line, where there are more sets than styles.
     """
-    again = [(color, DASH_DOT) for color, _ in OOD_STYLES]
+    again = [(color, DASH_DOT) for color, _ in layout.OOD_STYLES]
     names = dict.fromkeys(s.name for e in evaluations for s in shown_sets(e))
-    return dict(zip(names, itertools.cycle((*OOD_STYLES, *again)), strict=False))
+    return dict(zip(names, itertools.cycle((*layout.OOD_STYLES, *again)), strict=False))

@@ -1,7 +1,5 @@
 """AUROC against the number of members: what an ensemble's size buys on each OoD set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tfp_genens.paper import configurations, documents, member_curve
-from tfp_genens.paper.configurations import require_scores
-from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
 from tfp_genens.paper.shared import run_label, set_labels
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
-from tfp_genens.reporting.layout import WIDTH, Page
 
 
 def _style(color: str, line: Any, marker: str, width: float) -> dict[str, Any]:
@@ -38,7 +33,7 @@ MIN_SPAN = 10.0  # points of AUROC: less would blow noise up
 SMALLEST = {"log_prob_var": 2, "critic_var": 2}  # one member has no variance
 
 
-def figure(evaluations: Sequence[Evaluation]) -> Page:
+def figure(evaluations: Sequence[Evaluation]) -> layout.Page:
     """A block of panels a training configuration, one panel an OoD set.
 
     Raises:
@@ -46,12 +41,12 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
         `member_table.member_scores`.
     """
     for evaluation in evaluations:
-        require_scores(evaluation, STYLES, only_one=True)
-    joined = [member_scores(c) for c in configurations.group(evaluations)]
+        configurations.require_scores(evaluation, STYLES, only_one=True)
+    joined = [member_curve.member_scores(c) for c in configurations.group(evaluations)]
     num_lines = [-(-len(scores.ood_outputs) // NUM_COLUMNS) for scores in joined]
     heights = [2.1 * lines + 0.4 for lines in num_lines]
     title = "AUROC by number of members"
-    drawing = layout.figure(title, WIDTH, sum(heights) + 0.9)
+    drawing = layout.figure(title, layout.WIDTH, sum(heights) + 0.9)
     blocks = drawing.subfigures(len(joined), 1, squeeze=False, height_ratios=heights)[:, 0]
     for block, scores, lines in zip(blocks, joined, num_lines, strict=True):
         _block(block, scores, lines)
@@ -64,12 +59,12 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     }
     styles = {labels[score]: style for score, style in STYLES.items() if score in labels}
     layout.legend(drawing, [Line2D([], [], label=k, **style) for k, style in styles.items()])
-    said = {"max_subsets": MAX_SUBSETS, "min_span": MIN_SPAN, "joined": joined}
+    said = {"max_subsets": member_curve.MAX_SUBSETS, "min_span": MIN_SPAN, "joined": joined}
     caption = documents.caption("figure_members", heading=_heading, **said)
-    return Page("members", title, caption, drawing)
+    return layout.Page("members", title, caption, drawing)
 
 
-def _block(block: SubFigure, scores: MemberScores, num_lines: int) -> None:
+def _block(block: SubFigure, scores: member_curve.MemberScores, num_lines: int) -> None:
     block.suptitle(_heading(scores), x=0.01, ha="left", fontsize=10.5)
     axes = list(block.subplots(num_lines, NUM_COLUMNS, squeeze=False).flat)
     points = member_curve.curve(scores.in_outputs, scores.ood_outputs, scores.scores)
@@ -106,5 +101,5 @@ def limits(low: float, high: float) -> tuple[float, float]:
     return low + shift, high + shift
 
 
-def _heading(scores: MemberScores) -> str:
+def _heading(scores: member_curve.MemberScores) -> str:
     return f"{run_label(scores.configuration.first)}, {len(scores.members)} members"

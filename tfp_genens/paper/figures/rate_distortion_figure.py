@@ -1,7 +1,5 @@
 """Figure 3 of the paper: why log p(x) of a VAE does, or does not, tell a data set from another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,13 +11,11 @@ from tfp_genens.errors import UserError
 from tfp_genens.paper import documents
 from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.figures import scores
-from tfp_genens.paper.figures.scores import MEMBER, axis_label
 from tfp_genens.paper.numbers import counterpart
 from tfp_genens.paper.shared import member_name, run_label
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
 from tfp_genens.reporting.image_figures import to_rgb
-from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, WIDTH, Page
 
 SCORES = ("rate", "distortion", "log_prob")
 EXAMPLES = ("first", "reconstructions")
@@ -29,7 +25,7 @@ WIDEN = 8.0  # how far axes follow OoD scores, in widths of the in-distribution 
 Ranges = Mapping[str, tuple[float, float]]
 
 
-def figure(evaluations: Sequence[Evaluation]) -> Page:
+def figure(evaluations: Sequence[Evaluation]) -> layout.Page:
     """Inputs and decoded outputs, rate against distortion, and log p(x), a block an evaluation.
 
     Raises:
@@ -38,13 +34,13 @@ def figure(evaluations: Sequence[Evaluation]) -> Page:
     for evaluation in evaluations:
         _check(evaluation)
     title = "Reconstructions, rate, distortion and log p(x) of one VAE"
-    drawing = layout.figure(title, WIDTH, 5.3 * len(evaluations) + 0.5)
+    drawing = layout.figure(title, layout.WIDTH, 5.3 * len(evaluations) + 0.5)
     blocks = drawing.subfigures(len(evaluations), 1, squeeze=False, hspace=0.04)[:, 0]
     for block, evaluation in zip(blocks, evaluations, strict=True):
         _block(block, evaluation, _ranges(evaluation, evaluations))
     functions = {"heading": _heading, "shown_set": shown_set, "mean": _mean, "auroc": scores.auroc}
     caption = documents.caption("figure_3", evaluations=evaluations, scores=SCORES, **functions)
-    return Page("figure_3", title, caption, drawing)
+    return layout.Page("figure_3", title, caption, drawing)
 
 
 def shown_set(evaluation: Evaluation) -> EvaluatedSet:
@@ -62,7 +58,7 @@ def _check(evaluation: Evaluation) -> None:
 
 
 def _heading(evaluation: Evaluation) -> str:
-    return f"{run_label(evaluation)}, {member_name(evaluation, MEMBER)}"
+    return f"{run_label(evaluation)}, {member_name(evaluation, scores.MEMBER)}"
 
 
 def _ranges(evaluation: Evaluation, evaluations: Sequence[Evaluation]) -> Ranges:
@@ -80,8 +76,8 @@ def _block(block: SubFigure, evaluation: Evaluation, ranges: Ranges) -> None:
     block.suptitle(_heading(evaluation), x=0.01, ha="left", fontsize=10.5)
     axes = block.subplots(2, 2, height_ratios=(1, 2))
     ood = shown_set(evaluation)
-    _images(axes[0, 0], evaluation, evaluation.in_distribution, IN_COLOR)
-    _images(axes[0, 1], evaluation, ood, OOD_COLOR)
+    _images(axes[0, 0], evaluation, evaluation.in_distribution, layout.IN_COLOR)
+    _images(axes[0, 1], evaluation, ood, layout.OOD_COLOR)
     _scatter(axes[1, 0], evaluation, ranges)
     scores.histograms(axes[1, 1], evaluation, [ood], "log_prob", ranges["log_prob"])
     axes[1, 1].set_ylabel("share of inputs per bin")
@@ -104,9 +100,9 @@ def _images(ax: Axes, evaluation: Evaluation, shown: EvaluatedSet, color: str) -
 
 def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
     points, colors, order, handles = [], [], [], []
-    sides = (evaluation.in_distribution, IN_COLOR), (shown_set(evaluation), OOD_COLOR)
+    sides = (evaluation.in_distribution, layout.IN_COLOR), (shown_set(evaluation), layout.OOD_COLOR)
     for shown, color in sides:
-        found = np.stack([shown.values(score, MEMBER) for score in SCORES[:2]], axis=1)
+        found = np.stack([shown.values(score, scores.MEMBER) for score in SCORES[:2]], axis=1)
         clipped = np.clip(found, *np.transpose([ranges[score] for score in SCORES[:2]]))
         outside = np.any(clipped != found, axis=1).mean()  # NaN is outside, and cannot be drawn
         points.append(clipped)
@@ -122,9 +118,9 @@ def _scatter(ax: Axes, evaluation: Evaluation, ranges: Ranges) -> None:
         low, high = ranges[score]
         margin = 0.02 * (high - low)  # so that points at the frame are seen whole
         ax.set(**{f"{axis}lim": (low - margin, high + margin)})
-        ax.set(**{f"{axis}label": axis_label(evaluation, score)})
+        ax.set(**{f"{axis}label": scores.axis_label(evaluation, score)})
     ax.legend(handles=handles, **scores.LEGEND_BELOW)
 
 
 def _mean(shown: EvaluatedSet, score: str) -> float:
-    return float(shown.values(score, MEMBER).mean())
+    return float(shown.values(score, scores.MEMBER).mean())

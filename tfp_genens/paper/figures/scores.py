@@ -1,7 +1,5 @@
 """What figures of scores share: AUROC of one member, and histograms of several sets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -19,7 +19,6 @@ from tfp_genens.evaluation import tables
 from tfp_genens.paper import documents
 from tfp_genens.paper.toy.regions import BOX, CENTRE, box_ticks
 from tfp_genens.reporting import layout
-from tfp_genens.reporting.layout import IN_COLOR, OOD_COLOR, Page
 from tfp_genens.reporting.provenance import short_commit
 
 if TYPE_CHECKING:  # Drawing needs the arrays that training leaves, not what trains.
@@ -36,7 +35,7 @@ LOG_PROB_RANGE = (-16.0, -2.0)  # nats, of what (a) tells apart by colour
 TITLE = "A flow, four discriminators and an ensemble's variance on a 2-D normal"
 
 
-def figure(toy: Toy) -> Page:
+def figure(toy: Toy) -> layout.Page:
     """(a) the flow's density, (b) four decision boundaries, (c) the variance of D."""
     drawing, axes = layout.panels(3, TITLE, height=2.9)
     _density(axes[0], toy)
@@ -48,15 +47,15 @@ def figure(toy: Toy) -> Page:
         ax.add_patch(Circle(CENTRE, radius, fill=False, **DISC_STYLE))
         ax.set(aspect="equal", xlim=BOX, ylim=BOX, xlabel="x1")
     axes[0].set_ylabel("x2")
-    colors = {"threshold that accepts 95 % of held-out p(x)": OOD_COLOR}
+    colors = {"threshold that accepts 95 % of held-out p(x)": layout.OOD_COLOR}
     colors |= dict(zip(_names(toy.gans), GAN_COLORS, strict=False))
     handles = [Line2D([], [], label="smallest region with 95 % of p(x)", **DISC_STYLE)]
     handles += [Line2D([], [], color=color, label=name) for name, color in colors.items()]
     drawing.legend(handles=handles, loc="outside lower left", ncols=len(handles))
-    return Page("figure_2", TITLE, documents.caption("figure_2", **_context(toy)), drawing)
+    return layout.Page("figure_2", TITLE, documents.caption("figure_2", **_context(toy)), drawing)
 
 
-def trained(seed: int) -> tuple[Page, pd.DataFrame]:
+def trained(seed: int) -> tuple[layout.Page, pd.DataFrame]:
     """Trains the paper's toy example and draws it."""
     from tfp_genens.paper.toy import experiment
     from tfp_genens.runtime import configure_tensorflow
@@ -89,7 +88,7 @@ def _score(
     clipped = np.clip(values, levels[0], levels[-1])
     drawn = ax.contourf(ticks, ticks, clipped, levels, **kwargs)
     threshold = of_part(toy, part)["threshold"].item()
-    ax.contour(ticks, ticks, values, [threshold], colors=OOD_COLOR, linewidths=1.5)
+    ax.contour(ticks, ticks, values, [threshold], colors=layout.OOD_COLOR, linewidths=1.5)
     return ax.figure.colorbar(drawn, ax=ax, shrink=0.75, pad=0.02)
 
 
@@ -102,7 +101,7 @@ def _density(ax: Axes, toy: Toy) -> None:
 
 def _boundaries(ax: Axes, toy: Toy) -> None:
     x, y = toy.points[:SHOWN_POINTS].T
-    ax.scatter(x, y, s=3, color=IN_COLOR, alpha=0.35, linewidth=0, rasterized=True)
+    ax.scatter(x, y, s=3, color=layout.IN_COLOR, alpha=0.35, linewidth=0, rasterized=True)
     for grid, color in zip(toy.gans.discriminators, GAN_COLORS, strict=False):
         ticks = box_ticks(len(grid))
         lines = ax.contour(ticks, ticks, grid, [0.0], colors=color, linewidths=1.3)

@@ -1,7 +1,5 @@
 """Section 4.1 of the paper, measured: one training set at two or more values of beta."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
@@ -20,8 +18,6 @@ from tfp_genens.paper import numbers as paper
 from tfp_genens.paper import shared
 from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.numbers import counterpart
-from tfp_genens.paper.shared import set_labels, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 SCORES = ("rate", "log_prob", "distortion", "waic")
@@ -167,9 +163,9 @@ def judgements(runs: Runs) -> pd.DataFrame:
     Beside the texts, which are named there, "verdict": YES, PARTLY or NO.
     """
     high, *_, low = runs.evaluations
-    pair = counterpart(runs.first.document["train_dataset"], runs.ood_datasets)
+    pair = paper.counterpart(runs.first.document["train_dataset"], runs.ood_datasets)
     of_high, of_low = runs.at(high), runs.at(low)
-    labels = set_labels(runs.first)
+    labels = shared.set_labels(runs.first)
     known = {
         "high": f"{high:g}",
         "low": f"{low:g}",
@@ -210,7 +206,9 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """
     runs = by_beta(evaluations)
     claims = judgements(runs)
-    labels = set_labels(runs.first) | {s: runs.first.score_label(s) for s in (*SCORES, *NATS)}
+    labels = shared.set_labels(runs.first) | {
+        s: runs.first.score_label(s) for s in (*SCORES, *NATS)
+    }
     context = {
         "document": runs.first.document,
         "betas": [f"{beta:g}" for beta in runs.evaluations],
@@ -233,14 +231,14 @@ def _overview(runs: Runs, labels: Mapping[str, str]) -> pd.DataFrame:
         for values in aurocs.to_numpy()
     ]
     long = aurocs.index.to_frame(index=False).assign(text=texts)
-    return wide(long, "set", "score", "OoD set", labels)
+    return shared.wide(long, "set", "score", "OoD set", labels)
 
 
 def _score(runs: Runs, score: str, labels: Mapping[Any, str]) -> pd.DataFrame:
     """A line an OoD set: one score at each beta, and the paper's where it has any."""
     found: Any = runs.aurocs.xs(score, level="score")
     at = {beta: f"beta {beta:g}" for beta in runs.evaluations}
-    lines = wide(found.reset_index(drop=True), "set", "beta", "OoD set", {**labels, **at})
+    lines = shared.wide(found.reset_index(drop=True), "set", "beta", "OoD set", {**labels, **at})
     values = found["auroc"].unstack("beta", sort=False)
     lines["change"] = [f"{change:+.1f}" for change in values.iloc[:, -1] - values.iloc[:, 0]]
     theirs = found["paper_auroc"].xs(next(iter(runs.evaluations)), level="beta")

@@ -3,8 +3,6 @@
 The gate is `models.likelihood_checks`: each member's, as its manifest keeps it under "checks".
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import rows, tables
 from tfp_genens.paper import configurations
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.documents import Document, sentence
+from tfp_genens.paper.documents import NOT_FINITE, Document, number, sentence
 from tfp_genens.paper.repetition import LEVEL
 from tfp_genens.paper.shared import identity, member_name, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation, training_metrics
@@ -26,7 +24,6 @@ from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation, training
 OUTPUT = "bits_per_dim"
 VALIDATION = f"validation_{OUTPUT}"  # column of metrics.csv
 MAX_LINES = 12  # validation steps that are shown
-NOT_FINITE = "not finite"
 SETTINGS = {"num_steps": "K", "num_levels": "L", "width": "width", "coupling": "coupling"}
 """What is compared of GLOWs' settings, and what the literature calls it."""
 CHECKS = {
@@ -114,7 +111,7 @@ def _part(evaluation: Evaluation, heading: str) -> tuple[dict[str, Any], list[di
         "probes": _probe_texts(probes, labels),
         "ours": {
             "model": heading,
-            OUTPUT: _text(mean[OUTPUT], "{:.3f}"),
+            OUTPUT: number(mean[OUTPUT], "{:.3f}"),
             **settings,
             "source": f"ours, {described}: mean over members and {document['num_in']:,} test "
             "inputs",
@@ -195,7 +192,7 @@ def _validation_texts(
     shown = np.linspace(0, len(steps) - 1, min(MAX_LINES, len(steps)), dtype=int)
     found = pd.DataFrame(records, columns=["member", "step", OUTPUT])
     found = found[found["step"].isin([steps[k] for k in shown])].sort_values("step", kind="stable")
-    found["text"] = [_text(bits, "{:.3f}") for bits in found[OUTPUT]]
+    found["text"] = [number(bits, "{:.3f}") for bits in found[OUTPUT]]
     names = {**labels, **{step: f"{step:,}" for step in steps}}
     return wide(found, "step", "member", "Step", names, list(labels))
 
@@ -213,17 +210,11 @@ def _share_text(probe: Mapping[str, Any]) -> str:
     share = probe.get("likelier_share")
     if share is not None and math.isnan(probe.get("advantage_nats", 0.0)):
         share = math.nan
-    return _text(None if share is None else 100.0 * share, "{:.0f} %")
-
-
-def _text(value: float | None, form: str) -> str:
-    if value is None:
-        return "-"
-    return form.format(value) if math.isfinite(value) else NOT_FINITE
+    return number(None if share is None else 100.0 * share, "{:.0f} %")
 
 
 def _estimate_text(estimate: Mapping[str, Any]) -> str:
-    text = _text(estimate[OUTPUT], "{:.3f}")
+    text = number(estimate[OUTPUT], "{:.3f}")
     low, high = estimate[f"{OUTPUT}_low"], estimate[f"{OUTPUT}_high"]
     return f"{text} [{low:.3f}, {high:.3f}]" if math.isfinite(low) else text
 
@@ -231,23 +222,16 @@ def _estimate_text(estimate: Mapping[str, Any]) -> str:
 def _member_texts(
     members: Sequence[Mapping[str, Any]], labels: Mapping[str, str], mean: Mapping[str, Any]
 ) -> pd.DataFrame:
-    lines = [
-        {
-            "Member": sentence(labels[m["member"]]),
-            "parameters": _text(m["num_parameters"], "{:,}"),
-            "steps": f"{m['steps']:,}",
-            "held out, untrained": _text(m["untrained_held_out_bits_per_dim"], "{:.3f}"),
-            "held out, trained": _text(m["held_out_bits_per_dim"], "{:.3f}"),
-            "test inputs": _estimate_text(m),
-            "inversion error": _text(m["inversion_error"], "{:.1e}"),
-            "actnorms initialised": INITIALISED[m["actnorms_initialized"]],
-            "warnings": "-" if m["warnings"] is None else str(len(m["warnings"])),
-        }
-        for m in members
-    ]
-    if len(members) > 1:
-        lines.append({"Member": "Mean over members", "test inputs": _estimate_text(mean)})
-    return pd.DataFrame(lines)
+    """The members' records, and the mean where there are several, with texts."""
+    of_mean: list[dict[str, Any]] = [{**dict.fromkeys(members[0]), **mean}]
+    lines = [*members, *(of_mean if len(members) > 1 else [])]
+    num_warnings: list[Any] = [None if m["warnings"] is None else len(m["warnings"]) for m in lines]
+    return pd.DataFrame(lines, dtype=object).assign(
+        name=[sentence(labels.get(m["member"], "mean over members")) for m in lines],
+        test_inputs=list(map(_estimate_text, lines)),
+        initialised=[INITIALISED[m["actnorms_initialized"]] for m in lines],
+        num_warnings=num_warnings,
+    )
 
 
 def _beside_published(

@@ -5,8 +5,6 @@ they changed. A difference may be the luck of a training run, so where an evalua
 only, its cells are held to the base's interval over members.
 """
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`--table=erratum`: what each mistake of the released code does to the numbers of Table 2."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -13,12 +11,10 @@ import pandas as pd
 from tfp_genens import seeds
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, tables
-from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.files import packaged
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper import shared, waic_parts
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.shared import identity, set_labels, values, wide
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 PAPER_ROUNDING = 0.05
@@ -85,15 +81,15 @@ def judge_preset(
     chosen = slice(None) if attacked_members is None else list(attacked_members)
     judged: dict[str, list[np.ndarray]] = {"log_prob": [], "rate": [], "waic": []}
     for score, output in {"log_prob": log_prob, "rate": "rate"}.items():
-        for name in (IN_DISTRIBUTION, ood_dataset):
-            of_set = values(evaluation, output)[name]
+        for name in (results.IN_DISTRIBUTION, ood_dataset):
+            of_set = shared.values(evaluation, output)[name]
             if not aligned:
                 of_set = misaligned(of_set, members, set_name=name, seed=seed)
             judged[score].append(of_set[chosen])
             if score == "log_prob":
                 judged["waic"].append(waic_parts.waic(of_set))
     return {
-        score: shared.judge(evaluation, *both, evaluation.spec(score).direction, ood_dataset)
+        score: shared.judge(evaluation, ood_dataset, evaluation.spec(score).direction, *both)
         for score, both in judged.items()
     }
 
@@ -143,7 +139,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         parts.append({"evaluation": evaluation, "scores": scores, **attack_table})
         frames = {"presets": presets.drop(columns="column"), "attacks": attacks}
         found = pd.concat(frames, names=["part"]).reset_index("part").reset_index(drop=True)
-        about = identity(evaluation) | {"members": evaluation.document["members"]}
+        about = shared.identity(evaluation) | {"members": evaluation.document["members"]}
         records.append(pd.DataFrame(about, found.index).join(found))
     return Document("erratum", {"presets": PRESETS, "parts": parts}, pd.concat(records))
 
@@ -213,7 +209,7 @@ def _score(evaluation: Evaluation, presets: pd.DataFrame, score: str) -> dict[st
         text=lines.apply(tables.auroc_text, axis=1),
         label=lines["name"].map(lambda name: PRESETS[name]["label"]),
         set_label=lines["column"].map(
-            {**set_labels(evaluation), paper.ADVERSARIAL: "Adversarial"}  # of whatever form
+            {**shared.set_labels(evaluation), paper.ADVERSARIAL: "Adversarial"}  # of whatever form
         ),
         distance=(lines["paper_auroc"] - lines["auroc"]).abs(),
     )
@@ -224,7 +220,7 @@ def _score(evaluation: Evaluation, presets: pd.DataFrame, score: str) -> dict[st
     right = lines[lines["paper_is_nearer_to"] == RIGHT].groupby("name")
     return {
         "label": results.score_label(evaluation.document, score),
-        "table": wide(shown, "label", "set_label", "Evaluated", {}),
+        "table": shared.wide(shown, "label", "set_label", "Evaluated", {}),
         "mistaken": [
             (first.loc[column], found.sort_values("distance", kind="stable"))
             for column, found in mistaken
@@ -238,7 +234,7 @@ def _attacks(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
     members = _attacked_members(evaluation)[RIGHT_ATTACK]
     means = {
         name: float(of_set[list(members or range(len(of_set)))].mean())
-        for name, of_set in values(evaluation, "log_prob").items()
+        for name, of_set in shared.values(evaluation, "log_prob").items()
     }
     return pd.DataFrame(
         {
@@ -256,7 +252,7 @@ def _attacks(evaluation: Evaluation, judge: _Judge) -> pd.DataFrame:
 
 def _attack_table(evaluation: Evaluation, attacks: pd.DataFrame) -> dict[str, Any]:
     first = attacks[attacks["score"] == OF_ATTACKS[0]].set_index("name")
-    labels = set_labels(evaluation)
+    labels = shared.set_labels(evaluation)
     said = {True: "yes", False: "no"}
     lines = pd.DataFrame(
         {

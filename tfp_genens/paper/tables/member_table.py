@@ -1,7 +1,5 @@
 """AUROC against the number of members: what each further member buys."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,6 @@ import pandas as pd
 from tfp_genens.evaluation import results
 from tfp_genens.paper import configurations, member_curve
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.member_curve import MAX_SUBSETS, MemberScores, member_scores
 from tfp_genens.paper.shared import set_labels, wide
 from tfp_genens.reporting.evaluation_files import Evaluation
 
@@ -28,17 +25,21 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """
     shown, records = [], []
     for configuration in configurations.group(evaluations):
-        joined = member_scores(configuration)
+        joined = member_curve.member_scores(configuration)
         points = member_curve.curve(joined.in_outputs, joined.ood_outputs, joined.scores)
         shown.append(_shown(joined, points))
         about = {"train_dataset": configuration.train_dataset, "model": configuration.model}
         members = [joined.members] * len(points)
         records.append(pd.DataFrame({**about, "members": members}).join(points))
-    context = {"max_subsets": MAX_SUBSETS, "size": ENSEMBLE_SIZE, "configurations": shown}
+    context = {
+        "max_subsets": member_curve.MAX_SUBSETS,
+        "size": ENSEMBLE_SIZE,
+        "configurations": shown,
+    }
     return Document("members", context, pd.concat(records))
 
 
-def _shown(joined: MemberScores, points: pd.DataFrame) -> dict[str, Any]:
+def _shown(joined: member_curve.MemberScores, points: pd.DataFrame) -> dict[str, Any]:
     """What the template says of one configuration: of one score."""
     document, judged = joined.configuration.document, list(points["score"])
     score = next((name for name in SHOWN if name in judged), judged[0])
@@ -61,7 +62,7 @@ def _cell(point: Any) -> str:
     return f"{point.mean:.1f} [{point.lowest:.1f}, {point.highest:.1f}]"
 
 
-def _disjoint(joined: MemberScores, score: str) -> pd.DataFrame | None:
+def _disjoint(joined: member_curve.MemberScores, score: str) -> pd.DataFrame | None:
     """AUROC of disjoint ensembles of the paper's size, taken in the order of the members."""
     num = len(joined.members) // ENSEMBLE_SIZE
     if num < 2:

@@ -6,8 +6,6 @@ beside the paper's numbers without verdicts, which are of other settings. Models
 not have, such as nearest neighbours, have columns of their own without numbers of the paper's.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import itertools
@@ -20,7 +18,6 @@ from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results, rows, tables
 from tfp_genens.paper import configurations, member_curve, repetition, shared, verdicts
 from tfp_genens.paper import numbers as paper
-from tfp_genens.paper.configurations import Configuration, describe_members
 from tfp_genens.paper.documents import Document
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
@@ -43,8 +40,8 @@ class Panel:
         judged stands with the first evaluation. Missing numbers of ours: the set was not evaluated.
     """
 
-    configuration: Configuration
-    base: Configuration
+    configuration: configurations.Configuration
+    base: configurations.Configuration
     cells: pd.DataFrame
 
     @property
@@ -98,7 +95,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
 
 def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
     """One a configuration; the first of each model on a training set is judged."""
-    bases: dict[tuple[str, str], Configuration] = {}
+    bases: dict[tuple[str, str], configurations.Configuration] = {}
     panels = []
     for configuration in configurations.group(evaluations):
         train_dataset, model = configuration.train_dataset, configuration.model
@@ -111,7 +108,7 @@ def _panels(evaluations: Sequence[Evaluation]) -> list[Panel]:
     return panels
 
 
-def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
+def _cells(configuration: configurations.Configuration, is_judged: bool) -> pd.DataFrame:
     """Set by set: the paper's rows in its order, then those that only we have."""
     train_dataset, model = configuration.train_dataset, configuration.model
     first = configuration.first
@@ -136,7 +133,7 @@ def _cells(configuration: Configuration, is_judged: bool) -> pd.DataFrame:
 
 
 def _interval(
-    configuration: Configuration, ood_dataset: str, score: str
+    configuration: configurations.Configuration, ood_dataset: str, score: str
 ) -> repetition.Interval | None:
     """For one repetition of a cell, see `repetition`; None where too little is known of members.
 
@@ -227,7 +224,9 @@ def _score(panel: Panel, score: str) -> dict[str, Any]:
         "over ensembles": shared.ends(cells, "ensembles"),
     }
     for position, evaluation in enumerate(panel.configuration.evaluations[1:], 1):
-        columns[describe_members(evaluation)] = panel.of_score(score, position)["auroc"]
+        columns[configurations.describe_members(evaluation)] = panel.of_score(score, position)[
+            "auroc"
+        ]
     columns |= {"paper": cells["paper_auroc"], "difference": cells["difference"]}
     shown = pd.DataFrame(columns | {"verdict": cells["verdict"]})
     if not panel.is_in_paper:

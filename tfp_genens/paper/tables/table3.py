@@ -6,8 +6,6 @@ first configuration of each model is judged against the paper; further ones, and
 does not have, stand beside it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +134,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
             found, NORMAL, METHOD, {"over_splits": "over splits", "paper": "paper", "mark": ""}
         ),
         "hardest": _hardest(unaware[FPR], methods),
-        "metrics": [(name, METRICS[name], _metric(found[FRAUD, name], name)) for name in METRICS],
+        "metrics": [(name, METRICS[name], found[FRAUD, name]) for name in METRICS],
     }
     return Document("table3", context, numbers[RECORDS])
 
@@ -181,6 +179,8 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
     model, trained_on = document["model"], document["train_dataset"]
     rows = [[e.row(FRAUD, score) for e in split.evaluations] for split in repeated.splits]
     num_in, num_out = (tuple(r[0][k] for r in rows) for k in ("num_in", "num_out"))
+    seconds = [[m["wall_clock_secs"] for m in e.document["manifests"]] for e in evaluations]
+    over_members = np.mean if rows[0][0]["auroc_members"] else np.sum  # one trains, or all do
     of_method = {
         "method": paper.column(score, model, trained_on)[1] or results.score_label(document, score),
         "label": repeated.label,
@@ -194,7 +194,7 @@ def _numbers(repeated: Repeated, score: str) -> Iterator[dict[str, Any]]:
         "num_in": num_in,
         "num_out": num_out,
         "test_rows": f"{_ends(num_in)} + {_ends(num_out)}",
-        "seconds": float(np.mean([_seconds(evaluation, score) for evaluation in evaluations])),
+        "seconds": float(np.mean([over_members(of_training) for of_training in seconds])),
         "evaluation_dirs": [str(evaluation.directory) for evaluation in evaluations],
     }
     as_sampled = float(np.mean([np.mean([row[PRECISION] for row in split]) for split in rows]))
@@ -244,13 +244,6 @@ def _metrics(normal: np.ndarray, fraud: np.ndarray) -> dict[str, dict[str, float
     }
 
 
-def _seconds(evaluation: Evaluation, score: str) -> float:
-    """Of training: a member's, or all members' for an ensemble score."""
-    seconds = [manifest["wall_clock_secs"] for manifest in evaluation.document["manifests"]]
-    is_single = score in evaluation.in_distribution.scores.member_scores
-    return float(np.mean(seconds) if is_single else np.sum(seconds))
-
-
 def _ends(numbers: Sequence[int]) -> str:
     """E.g. "98 to 99"."""
     return " to ".join(map(str, sorted({min(numbers), max(numbers)})))
@@ -270,14 +263,6 @@ def _side_by_side(
 
 def _best(lines: pd.DataFrame, metric: str) -> pd.Series:
     return lines.sort_values("ours", ascending=metric == FPR, kind="stable").iloc[0]
-
-
-def _metric(lines: pd.DataFrame, metric: str) -> pd.DataFrame:
-    columns = METHOD | {"test_rows": "test rows", "ours": "ours", "over_splits": "over splits"}
-    columns["sides"] = "smallest to largest"
-    columns |= {"as_sampled": "as sampled"} if metric == PRECISION else {}
-    columns |= {name: name for name in ("paper", "difference", "verdict")}
-    return shared.shown(lines, columns)
 
 
 def _hardest(unaware: pd.DataFrame, methods: Sequence[Method]) -> pd.DataFrame | None:

@@ -1,7 +1,5 @@
 """What decides WAIC: its parts alone, and members whose log p was centred."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +9,7 @@ import pandas as pd
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import tables
 from tfp_genens.paper import configurations, shared, verdicts, waic_parts
-from tfp_genens.paper.configurations import require_scores
 from tfp_genens.paper.documents import Document
-from tfp_genens.paper.shared import identity, set_labels, values, wide
-from tfp_genens.paper.waic_parts import MEAN, VARIANCE
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 STORED = {"log_prob_mean": "Mean log p(x)", "log_prob_var": "Var log p(x)", "waic": "WAIC"}
@@ -46,7 +41,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         shown = _findings(evaluation, frames) | _texts(evaluation, frames)
         parts.append({"evaluation": evaluation, **shown})
         records += [
-            {"record": name, **identity(evaluation), **line}
+            {"record": name, **shared.identity(evaluation), **line}
             for name, frame in frames.items()
             for line in frame.to_dict("records")
         ]
@@ -96,8 +91,8 @@ def _log_prob(evaluation: Evaluation) -> dict[str, np.ndarray]:
     Raises:
       UserError: see `table`.
     """
-    require_scores(evaluation, ("log_prob", *STORED))
-    log_prob = values(evaluation, "log_prob")
+    configurations.require_scores(evaluation, ("log_prob", *STORED))
+    log_prob = shared.values(evaluation, "log_prob")
     inside = log_prob[evaluation.in_distribution.name]
     for axis, what in enumerate(("members", "in-distribution inputs")):
         if inside.shape[axis] < 2:
@@ -122,7 +117,7 @@ def _aurocs(
         }
         for score, direction in waic_parts.DIRECTIONS.items():
             both = (scores[name][score] for name in (inside, ood.name))
-            judged[score] = shared.judge(evaluation, *both, direction, ood.name)
+            judged[score] = shared.judge(evaluation, ood.name, direction, *both)
         lines += [
             {"set": ood.name, "score": score, **{key: found[key] for key in shared.OF_ROWS}}
             for score, found in judged.items()
@@ -145,13 +140,16 @@ def _rules(aurocs: pd.DataFrame) -> pd.DataFrame:
 
 def _findings(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """What the rule says of these numbers."""
-    rules = frames["rule"].assign(label=frames["rule"]["set"].map(set_labels(evaluation)))
+    rules = frames["rule"].assign(label=frames["rule"]["set"].map(shared.set_labels(evaluation)))
     most = rules.iloc[rules["moved"].abs().argmax()]
     of_most = frames["auroc"][frames["auroc"]["set"] == most["set"]].set_index("score")["auroc"]
     offsets = frames["member"]["offset"][: evaluation.document["members"]]
     return {
         "rules": rules,
-        "turned": rules[rules["goes_with"].eq(VARIANCE) & rules["goes_with_centred"].eq(MEAN)],
+        "turned": rules[
+            rules["goes_with"].eq(waic_parts.VARIANCE)
+            & rules["goes_with_centred"].eq(waic_parts.MEAN)
+        ],
         "median_moved": rules["moved"].abs().median(),
         "most": {"label": most["label"], **of_most},
         "offset_variance": number(offsets.var(ddof=0)),
@@ -161,7 +159,7 @@ def _findings(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dic
 
 def _texts(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The tables as text."""
-    labels = set_labels(evaluation)
+    labels = shared.set_labels(evaluation)
     aurocs = frames["auroc"].assign(text=frames["auroc"].apply(tables.auroc_text, axis=1))
     medians = frames["medians"].set_index("set").map(number)
     medians.columns = list(MEDIANS.values())
@@ -169,14 +167,14 @@ def _texts(evaluation: Evaluation, frames: Mapping[str, pd.DataFrame]) -> dict[s
     members = frames["member"]
     offsets = members.assign(text=[number(value, "+") for value in members["offset"]])
     names = {name: f"Offset, {label}" for name, label in labels.items()}
-    of_members = wide(offsets, "set", "member", "", names)
+    of_members = shared.wide(offsets, "set", "member", "", names)
     first = members[members["set"] == evaluation.in_distribution.name]
     head = [
         ["Training steps", *("-" if pd.isna(s) else f"{s:,}" for s in first["steps"])],
         [f"Mean log p(x), {evaluation.in_distribution.label}", *first["log_prob"].map(number)],
     ]
     return {
-        "aurocs": wide(aurocs, "set", "score", "OoD set", labels | STORED | CENTRED),
+        "aurocs": shared.wide(aurocs, "set", "score", "OoD set", labels | STORED | CENTRED),
         "medians": medians,
         "offsets": pd.concat([pd.DataFrame(head, columns=of_members.columns), of_members]),
     }

@@ -1,7 +1,5 @@
 """Trains what Figure 2 of the paper shows, and measures it; all that is drawn leaves as arrays."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping

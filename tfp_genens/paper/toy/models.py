@@ -5,8 +5,6 @@ trained side by side but independently: members are the leading axis of every te
 another, as the losses are summed, and the optimizer works on each weight by itself.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
@@ -238,8 +236,8 @@ class Gans(tf.Module):
             minimize(tape, loss)
             return loss
 
-        name = f"{self._label}discriminators"
-        return train(step, settings.finetune_steps, [settings.num_members], name)
+        shape = [settings.num_members]
+        return train(step, settings.finetune_steps, shape, f"{self._label}discriminators")
 
     def discriminate(self, x: tf.Tensor) -> tf.Tensor:
         """D: [num_members, batch, 2] -> logits of being real, [num_members, batch]."""
@@ -276,13 +274,12 @@ class Gans(tf.Module):
         values = self.discriminate(tf.concat([real, fake], axis=1))
         real_mean, fake_mean = (tf.reduce_mean(v, axis=1) for v in tf.split(values, 2, axis=1))
         distance = real_mean - fake_mean
-        # Of all members' points in one line: the mean over members, made their sum.
-        penalty = settings.num_members * gradient_penalty(
-            self._criticize_line, tf.reshape(between, [-1, 2])
-        )
-        return settings.penalty_weight * penalty - tf.reduce_sum(distance), distance
 
-    def _criticize_line(self, x: tf.Tensor) -> tf.Tensor:
-        """[num_members * batch, 2], member by member -> [num_members * batch]."""
-        grouped = tf.reshape(x, [self._settings.num_members, -1, 2])
-        return tf.reshape(self.discriminate(grouped), [-1])
+        def criticize(line: tf.Tensor) -> tf.Tensor:
+            grouped = tf.reshape(line, between.shape)
+            return tf.reshape(self.discriminate(grouped), [-1])
+
+        # Of all members' points in one line: the mean over members, made their sum.
+        line = tf.reshape(between, [-1, 2])
+        penalty = settings.num_members * gradient_penalty(criticize, line)
+        return settings.penalty_weight * penalty - tf.reduce_sum(distance), distance

@@ -4,8 +4,6 @@ A region is where a score of points says "normal": how much of p(x), and of a bo
 accepts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

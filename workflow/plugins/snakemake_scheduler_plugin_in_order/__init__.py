@@ -4,8 +4,6 @@ Its own ones take members in any order, and of all experiments at once. With thi
 experiment of several is finished first. Snakemake finds it by its package's name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
