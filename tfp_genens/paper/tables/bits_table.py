@@ -224,14 +224,17 @@ def _member_texts(
 ) -> pd.DataFrame:
     """The members' records, and the mean where there are several, with texts."""
     of_mean: list[dict[str, Any]] = [{**dict.fromkeys(members[0]), **mean}]
-    lines = [*members, *(of_mean if len(members) > 1 else [])]
-    num_warnings: list[Any] = [None if m["warnings"] is None else len(m["warnings"]) for m in lines]
-    return pd.DataFrame(lines, dtype=object).assign(
-        name=[sentence(labels.get(m["member"], "mean over members")) for m in lines],
-        test_inputs=list(map(_estimate_text, lines)),
-        initialised=[INITIALISED[m["actnorms_initialized"]] for m in lines],
-        num_warnings=num_warnings,
-    )
+    lines = [
+        {
+            **record,
+            "name": sentence(labels.get(record["member"], "mean over members")),
+            "test_inputs": _estimate_text(record),
+            "initialised": INITIALISED[record["actnorms_initialized"]],
+            "num_warnings": None if record["warnings"] is None else len(record["warnings"]),
+        }
+        for record in (*members, *(of_mean if len(members) > 1 else ()))
+    ]
+    return pd.DataFrame(lines, dtype=object)
 
 
 def _beside_published(
