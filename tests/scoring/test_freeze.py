@@ -41,8 +41,33 @@ class TestVerification:
         (run_copy / "member_1" / "manifest.json").unlink()
         with pytest.raises(UserError, match=r"finished member.*member_1"):
             freeze_ensemble(run_copy)
-        freeze_ensemble(run_copy, [0])
-        assert Ensemble.load(run_copy).members == (0,)
+        assert freeze_ensemble(run_copy, [0]) == run_copy / "ensemble_0"
+        assert Ensemble.load(run_copy, [0]).members == (0,)
+
+    def test_some_members_are_frozen_beside_the_whole(self, run_copy):
+        freeze_ensemble(run_copy, [1])
+        assert Ensemble.load(run_copy, [1]).members == (1,)
+        assert Ensemble.load(run_copy).members == (0, 1)
+
+    @pytest.mark.parametrize("digests", [None, {}])
+    def test_a_manifest_without_digests_is_refused(self, run_copy, digests):
+        path = run_copy / "ensemble" / "manifest.json"
+        manifest = json.loads(path.read_text()) | {"weights_sha256": digests}
+        if digests is None:
+            del manifest["weights_sha256"]
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(UserError, match=r"manifest.json to have"):
+            Ensemble.load(run_copy)
+
+    @pytest.mark.parametrize("alpha", [float("nan"), 0.0, 2.0, "a"])
+    def test_alpha_that_is_no_rate_is_refused(self, trained_run, images, alpha):
+        with pytest.raises(UserError, match="alpha: expected"):
+            Ensemble.load(trained_run).predict(images[:2], alpha=alpha)
+
+    @pytest.mark.parametrize("member", [-1, 2, 99])
+    def test_a_member_that_is_not_there_is_refused(self, trained_run, images, member):
+        with pytest.raises(UserError, match="member: expected a position from 0 to 1"):
+            Ensemble.load(trained_run).reconstruct(images[:2], member)
 
     @pytest.mark.parametrize("file", ["saved_model/variables/variables.data-00000-of-00001",
                                       "held_out.npz"])  # fmt: skip

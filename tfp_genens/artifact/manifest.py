@@ -48,10 +48,18 @@ def write_manifest(directory: Path, fields: Mapping[str, Any]) -> None:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "package_versions": {
                 "tfp_genens": __version__,
-                **{name: importlib.metadata.version(name) for name in _PACKAGES},
+                **{name: _version(name) for name in _PACKAGES},
             },
         },
     )
+
+
+def _version(package: str) -> str | None:
+    """None where it comes under another name, as builds of vendors do."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @functools.cache

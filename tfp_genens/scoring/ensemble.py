@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,10 @@ from tfp_genens.scoring.columns import P_VALUE
 from tfp_genens.scoring.freeze import ANALYSIS, VERSION, ensemble_dir, verified_members
 from tfp_genens.seeds import derive_seed
 
-REQUIRED = ("model", "train_dataset", "seed", "input", "members", "signatures", "analysis")
+REQUIRED = (
+    *("model", "train_dataset", "seed", "input", "members", "signatures", "analysis"),
+    "weights_sha256",
+)
 
 
 class Ensemble:
@@ -86,6 +90,7 @@ class Ensemble:
         manifest = read_json(directory / MANIFEST, "--run_dir")
         check_schema_version(manifest, directory / MANIFEST, "--run_dir", _renew(run_dir, members))
         require_keys(manifest, REQUIRED, directory / MANIFEST, "--run_dir")
+        require_keys(manifest["weights_sha256"], [VERSION], directory / MANIFEST, "--run_dir")
         for name, digest in manifest["weights_sha256"].items():
             remedy = f"make it anew: {_renew(run_dir, members)}"
             verify("--run_dir", directory / name, sha256_of_tree, digest, remedy)
@@ -188,6 +193,10 @@ class Ensemble:
         if function not in self.functions:
             got = "only " + (", ".join(self.functions) or "scores")
             raise UserError(str(self.directory), f"an ensemble that can {function}", got)
+        member = arguments.get("member", 0)
+        if member not in range(self.num_members):  # TensorFlow would take another's branch
+            expected = f"a position from 0 to {self.num_members - 1}"
+            raise UserError("member", expected, repr(member))
         return call(self._analysis, function, arguments)
 
     def score_samples(self, values: np.ndarray) -> np.ndarray:
@@ -203,11 +212,11 @@ class Ensemble:
 
     def decision_function(self, values: np.ndarray, alpha: float = DEFAULT_ALPHA) -> np.ndarray:
         """p_value - alpha, float64 [batch]: positive for inputs that pass as normal."""
-        return self.p_value(values) - alpha
+        return self.p_value(values) - _checked_alpha(alpha)
 
     def predict(self, values: np.ndarray, alpha: float = DEFAULT_ALPHA) -> np.ndarray:
         """+1 for normal and -1 for outlying inputs (p_value <= alpha), int [batch]."""
-        return np.where(self.p_value(values) <= alpha, -1, 1)
+        return np.where(self.p_value(values) <= _checked_alpha(alpha), -1, 1)
 
     def _checked(self, values: np.ndarray) -> np.ndarray:
         values = np.asarray(values)
@@ -223,6 +232,12 @@ class Ensemble:
         if score is None:
             raise UserError("run_dir", "a calibrated ensemble", "no held-out scores")
         return score
+
+
+def _checked_alpha(alpha: float) -> float:
+    if not isinstance(alpha, numbers.Real) or not 0 < alpha <= 1:
+        raise UserError("alpha", "a number above 0, at most 1", repr(alpha))
+    return float(alpha)
 
 
 def _renew(run_dir: str | os.PathLike, members: Sequence[int] | None) -> str:

@@ -75,20 +75,15 @@ def num_members(run_dir: str | os.PathLike) -> int:
     return config["num_members"]
 
 
-def freeze_ensemble(
-    run_dir: str | os.PathLike,
-    members: Sequence[int] | None = None,
-    directory: Path | None = None,
-) -> Path:
+def freeze_ensemble(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> Path:
     """Freezes members into one SavedModel; one that is there is replaced when this is complete.
 
     Args:
       run_dir: the run's directory.
       members: their numbers; all of the run's where None.
-      directory: where it is written; RUN_DIR/ensemble where None.
 
     Returns:
-      The directory.
+      The directory, see `ensemble_dir`.
 
     Raises:
       UserError: no such run, an unfinished member, changed files, or members that do not belong
@@ -96,7 +91,7 @@ def freeze_ensemble(
     """
     directories, manifests = verified_members(run_dir, members)
     make_directory(run_dir, "--run_dir")
-    directory = directory or ensemble_dir(run_dir)
+    directory = ensemble_dir(run_dir, members)
     ensemble = _Members(directories, manifests)
     analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores)
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
@@ -134,7 +129,7 @@ def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = No
         return
     unfinished = unfinished_members(run_dir)
     if not unfinished or (members and not set(members) & set(unfinished)):
-        freeze_ensemble(run_dir, members, directory)
+        freeze_ensemble(run_dir, members)
 
 
 class _Members(tf.Module):

@@ -1,6 +1,7 @@
 """Section 4.1 of the paper, measured: one training set at two or more values of beta."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -189,10 +190,11 @@ def judgements(runs: Runs) -> pd.DataFrame:
         "falls": (of_low["auroc_high"] < of_high["auroc_low"])[FIXED],
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    judge = functools.partial(environment.compile_expression, undefined_to_none=False)
     found = {}
     for name, claim in packaged("tfp_genens.paper", "beta_claims.toml").items():
         texts = {part: claim[part] for part in ("claim", "rule", "found")}
-        holds = np.asarray(environment.compile_expression(claim["holds"])(**known))
+        holds = np.asarray(judge(claim["holds"])(**known))
         found[name] = {k: environment.from_string(text).render(known) for k, text in texts.items()}
         found[name]["verdict"] = YES if holds.all() else PARTLY if holds.any() else NO
     return pd.DataFrame.from_dict(found, orient="index")
