@@ -173,11 +173,8 @@ def member_numbers(members: tuple[str, ...] | None) -> list[int] | None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportConfig(Config):
-    """`python -m tfp_genens.export`.
-
-    It has what every command has that uses a trained ensemble, and nothing else.
-    """
+class _EnsembleConfig(Config):
+    """What every command has that uses a trained ensemble."""
 
     run_dir: str = option(help="the run directory of a trained ensemble")
     members: tuple[str, ...] | None = option(
@@ -187,7 +184,18 @@ class ExportConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _ScoringConfig(ExportConfig):
+class ExportConfig(_EnsembleConfig):
+    """`python -m tfp_genens.export`."""
+
+    renew: bool = option(
+        False,
+        "first freeze each member anew from its last checkpoint, for outputs that the version "
+        "which trained it lacked",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ScoringConfig(_EnsembleConfig):
     outputs: tuple[str, ...] | None = option(
         None, "model outputs to compute, e.g. rate; default: all"
     )
@@ -220,7 +228,9 @@ class EvaluateConfig(_ScoringConfig):
         None, "out-of-distribution sets: registered names or SPECs; default: all registered"
     )
     in_distribution: str | None = option(
-        None, "SPEC of in-distribution test inputs; default: the training set's test split"
+        None,
+        "SPEC of in-distribution test inputs, or held_out:tune for some that the run held out of "
+        "training; default: the training set's test split",
     )
     num_examples: int = option(2000, "inputs of each set, at most", minimum=2)
     num_bootstrap: int = option(1000, "bootstrap resamples behind the intervals", minimum=10)

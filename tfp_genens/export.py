@@ -1,7 +1,8 @@
 """Freezes trained members into one ensemble, anew and without training.
 
 `python -m tfp_genens.export --run_dir=RUN` is what training does when its last member is finished.
-Members of an earlier version of the package are frozen anew first, from their checkpoints.
+Members of an earlier version of the package are frozen anew first, from their checkpoints; with
+--renew all are.
 """
 
 import sys
@@ -29,12 +30,13 @@ def export(values: Mapping[str, Any]) -> int:
 
 
 def _renew(config: ExportConfig, members: Sequence[int]) -> None:
-    """Freezes members of an earlier version anew."""
+    """Freezes members of an earlier version, or all, anew."""
     from tfp_genens.artifact.manifest import SCHEMA_VERSION, is_finished, member_dir, schema_version
 
     directories = {i: member_dir(config.run_dir, i) for i in members}
     finished = [i for i, directory in directories.items() if is_finished(directory)]
-    old = [i for i in finished if (schema_version(directories[i]) or 0) < SCHEMA_VERSION]
+    versions = {i: schema_version(directories[i]) or 0 for i in finished}
+    old = [i for i, version in versions.items() if config.renew or version < SCHEMA_VERSION]
     if not old:
         return
     from tfp_genens.models import FAMILIES

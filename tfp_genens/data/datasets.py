@@ -10,7 +10,7 @@ from tfp_genens.artifact.held_out import CALIBRATE, FIT, TUNE
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data.card_fraud import splits
 from tfp_genens.data.checks import warn_of_odd_columns
-from tfp_genens.data.sources import read_batch
+from tfp_genens.data.sources import Batch, Source, read_batch
 from tfp_genens.data.specs import open_source, scheme_of
 from tfp_genens.errors import UserError
 from tfp_genens.seeds import numpy_generator
@@ -124,6 +124,14 @@ class TrainingData:
             FIT: slice(tune, fit),
             CALIBRATE: slice(fit, fit + MAX_CALIBRATE),
         }
+
+    def held_out_source(self, part: str) -> Source:
+        """The held-out examples of one use, TUNE or FIT, as a source."""
+        chosen = self.held_out[part]
+        labels = None if self.validation_labels is None else self.validation_labels[chosen]
+        batch = Batch(self.validation_ids[chosen], self.validation[chosen], labels)
+        name = f"held_out:{part}"
+        return Source(name, batch.values.shape[1:], len(batch), lambda _: iter([batch]), name)
 
     @property
     def tuning(self) -> np.ndarray:

@@ -9,14 +9,17 @@ from typing import Any, cast
 
 import numpy as np
 
+from tfp_genens.artifact.held_out import FIT
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import adversarial, noise, transforms
 from tfp_genens.data.adversarial import Attack, Differentiable
+from tfp_genens.data.corruptions import CORRUPTIONS, Corrupt
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, block_source, mapped, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
 from tfp_genens.files import packaged
+from tfp_genens.seeds import numpy_generator
 
 ARGUMENT = "--ood"
 
@@ -44,6 +47,7 @@ class OodContext:
       ensemble: frozen members; only the adversarial sets use them.
       data_dir: where tensorflow_datasets keeps its sets; None for its default.
       train_dataset: what the model was trained on: its name in DATASETS, or a SPEC.
+      held_out: part -> normal inputs that the model was not trained on, see `TrainingData`.
     """
 
     test: Source
@@ -53,6 +57,7 @@ class OodContext:
     ensemble: Differentiable | None = None
     data_dir: str | None = None
     train_dataset: str = ""
+    held_out: Callable[[str], Source] | None = None
 
     def open(self, spec: str, input_spec: InputSpec | None) -> Source:
         return open_source(spec, input_spec, argument=ARGUMENT, data_dir=self.data_dir)
@@ -168,6 +173,31 @@ def _resized_set(
     return _row(name, build, needs=needs, is_read=True)
 
 
+def _held_out_fit(context: OodContext) -> Source:
+    if context.held_out is None:
+        raise ValueError("`context.held_out` must be given for held_out_fit; got None.")
+    return context.held_out(FIT)
+
+
+def _corrupted_set(name: str, corrupt: Corrupt) -> OodSet:
+    """What docs/protocol.md chooses scores by."""
+
+    def build(context: OodContext) -> Source:
+        low, high = context.value_range
+        images = adversarial.blocks_of(context.test, context.num_examples)
+
+        def make_block(block: int) -> np.ndarray:
+            unit = np.clip((images(block).astype(np.float64) - low) / (high - low), 0.0, 1.0)
+            found = low + (high - low) * corrupt(unit, numpy_generator(context.seed, name, block))
+            if context.input_spec.dtype == "uint8":
+                found = np.rint(found)
+            return found.astype(context.input_spec.dtype)
+
+        return block_source(name, context.test.shape, context.num_examples, make_block)
+
+    return _row(f"corrupted_{name}", build, needs="images")
+
+
 def _thick_on_black(values: np.ndarray) -> np.ndarray:
     return transforms.thicken(transforms.white_on_black(values), THICK_DILATION)
 
@@ -259,6 +289,8 @@ OOD_SETS: dict[str, OodSet] = {
             "adversarial_lowered_as_released",
             dataclasses.replace(AS_RELEASED, gradient=adversarial.member_descent),
         ),
+        _row("held_out_fit", _held_out_fit),
+        *(_corrupted_set(name, corrupt) for name, corrupt in CORRUPTIONS.items()),
     )
 }
 

@@ -3,23 +3,24 @@
 Figures are drawn from these files alone, see `reporting.figures`; nothing here knows of them.
 """
 
+import functools
 import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfp_genens import __version__
+from tfp_genens.artifact.held_out import TUNE
 from tfp_genens.artifact.manifest import git_commit, member_dir
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
-from tfp_genens.data.datasets import DATASETS
+from tfp_genens.data.datasets import DATASETS, TrainingData, load_training_data
 from tfp_genens.data.sources import Source, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
@@ -28,6 +29,9 @@ from tfp_genens.files import atomic_path, make_directory, write_json
 from tfp_genens.scoring.columns import ScoreFile
 from tfp_genens.scoring.ensemble import Ensemble
 from tfp_genens.scoring.freeze import ensure_frozen
+
+HELD_OUT = "held_out:tune"
+"""As --in_distribution: the normal inputs that scores may be chosen by, see docs/protocol.md."""
 
 NUM_SAMPLES = 12  # of each member, for the figure of samples
 
@@ -47,11 +51,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     ensure_frozen(config.run_dir, members)
     ensemble = Ensemble.load(config.run_dir, members)
     in_spec, ood_names = _sets(config, ensemble)
-    everything = open_source(
-        in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
-    )
+    held_out = _held_out(config, ensemble)
+    if in_spec == HELD_OUT:
+        everything = held_out(TUNE)
+    else:
+        everything = open_source(
+            in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
+        )
     source = take(everything, config.num_examples)
-    in_scores, judged = _judged_sets(config, ensemble, source, ood_names, output_dir)
+    in_scores, judged = _judged_sets(config, ensemble, source, held_out, ood_names, output_dir)
     document = _document(config, ensemble, in_spec, in_scores, judged)
     measured = accuracy.measure(
         ensemble,
@@ -69,10 +77,27 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return document
 
 
+def _held_out(config: EvaluateConfig, ensemble: Ensemble) -> Callable[[str], Source]:
+    """Part -> the inputs that the run held out of training for this use."""
+
+    @functools.cache
+    def data() -> TrainingData:
+        trained = ensemble.manifest["config"]
+        return load_training_data(
+            trained["dataset"],
+            validation_fraction=trained["validation_fraction"],
+            seed=trained["seed"],
+            data_dir=config.data_dir,
+        )
+
+    return lambda part: data().held_out_source(part)
+
+
 def _judged_sets(
     config: EvaluateConfig,
     ensemble: Ensemble,
     source: Source,
+    held_out: Callable[[str], Source],
     ood_names: Sequence[str],
     output_dir: Path,
 ) -> tuple[ScoreFile, dict[str, list[dict[str, Any]]]]:
@@ -88,6 +113,7 @@ def _judged_sets(
         ensemble=ensemble,
         data_dir=config.data_dir,
         train_dataset=ensemble.train_dataset,
+        held_out=held_out,
     )
     judged: dict[str, list[dict[str, Any]]] = {"rows": [], "sets": [], "missing": []}
     for asked in ood_names:
@@ -235,7 +261,7 @@ def _versions() -> dict[str, str]:
 
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What a reader must know before comparing the numbers, one sentence each."""
-    label = partial(results.dataset_label, document)
+    label = functools.partial(results.dataset_label, document)
     found = [
         "A single-model score's number is the mean over members of each member's own; intervals "
         "are over inputs and take the members as given.",

@@ -31,21 +31,27 @@ def frozen(
     also: Iterable[str] = (),
     *,
     decides: tuple[str, ...],
+    groups: Mapping[str, Iterable[str]] | None = None,
 ) -> Frozen:
     """`module` as it is exported: its tf.functions "serving_default", all scores, and `also`.
 
-    What is named after a score gives it alone; NAME_gradient gives the score NAME and its gradient;
-    any other gives no score. Arguments are those of the Python functions.
+    What is named after a score gives it alone, what is in `groups` the scores that stand there;
+    NAME_gradient gives the score NAME and its gradient; any other gives no score. Arguments are
+    those of the Python functions.
     """
+    given = {"serving_default": tuple(outputs)} | {name: (name,) for name in outputs}
+    given |= {name: tuple(scores) for name, scores in (groups or {}).items()}
 
     def row(name: str) -> FrozenFunction:
         function = getattr(module, name)
         arguments = tuple(inspect.signature(function.python_function).parameters)
-        if name == "serving_default":
-            return FrozenFunction(function, arguments, outputs)
-        if name in outputs:
-            return FrozenFunction(function, arguments, {name: outputs[name]})
+        if name in given:
+            return FrozenFunction(
+                function, arguments, {score: outputs[score] for score in given[name]}
+            )
         score = name.removesuffix("_gradient")
         return FrozenFunction(function, arguments, gradient_of=score if score != name else None)
 
-    return Frozen(module, {name: row(name) for name in ("serving_default", *also)}, decides)
+    return Frozen(
+        module, {name: row(name) for name in ("serving_default", *(groups or ()), *also)}, decides
+    )

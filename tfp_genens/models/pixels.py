@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfp_genens.artifact.spec import InputSpec
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
 
 RANGE_TOLERANCE = 8.0
 """How far outside its valid range, in units of the range, a pixel is taken at its word.
@@ -10,6 +10,9 @@ RANGE_TOLERANCE = 8.0
 Noise that is not clipped lies well within it, as do attacks on it; further out a pixel is clipped,
 so that scores stay finite for any finite input.
 """
+
+COMPLEXITY = {"input_complexity": OutputSpec("bytes", LOWER_IS_NORMAL, "Length as a PNG")}
+"""What `png_length` is; it knows no model, and either direction may be unusual."""
 
 
 def scaled(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
@@ -37,6 +40,20 @@ def observed_at_a_price(
     near = clipped(x, input_spec)
     beyond = tf.abs(tf.cast(x, tf.float64) - tf.cast(near, tf.float64))
     return near, nats * tf.reduce_sum(beyond, axis=[-3, -2, -1])
+
+
+def png_length(x: tf.Tensor) -> tf.Tensor:
+    """Bytes of each image as a PNG, float32 [batch]: how complex it is (Serra et al. 2020).
+
+    x: images [batch, height, width, channels] in [0, 1], clipped and rounded to 8 bits. Of another
+    number of channels than one and three each is an image of its own, and lengths are added.
+    """
+    levels = tf.cast(tf.math.rint(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
+    if x.shape[-1] in (1, 3):
+        return tf.cast(tf.strings.length(tf.io.encode_png(levels)), tf.float32)
+    channels = tf.transpose(levels, [0, 3, 1, 2])[..., tf.newaxis]
+    lengths = tf.strings.length(tf.io.encode_png(channels))
+    return tf.cast(tf.reduce_sum(lengths, axis=-1), tf.float32)
 
 
 def clipped(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:

@@ -17,6 +17,7 @@ from tfp_genens.models.priors import PRIORS
 from tfp_genens.models.variational import (
     NUM_SCORE_SAMPLES,
     OUT_OF_RANGE_NATS,
+    STATISTICS,
     FrozenVariational,
     VariationalLearner,
     VariationalNetworks,
@@ -70,8 +71,11 @@ class FrozenVae(FrozenVariational):
     The Bernoulli log-probability is linear in the pixel, so it is defined outside [0, 1], where it
     may go positive. The paper's zeros against adversarial noise come from there: its N(0, 1) noise
     is not clipped, and `pixels.RANGE_TOLERANCE` lets it through. Beyond that a pixel is clipped and
-    pays OUT_OF_RANGE_NATS. Gradients are always those of grey values: a binarised pixel has none.
+    pays OUT_OF_RANGE_NATS. Gradients and statistics are always those of grey values: a binarised
+    pixel has no gradient, and statistics have no noise.
     """
+
+    STATISTICS = {**STATISTICS, **pixels.COMPLEXITY}  # noqa: RUF012
 
     def __init__(
         self,
@@ -95,6 +99,10 @@ class FrozenVae(FrozenVariational):
             threshold = tf.random.stateless_uniform(shape, threshold_seed)
             x = tf.cast(x > threshold, tf.float32)
         return x, penalty
+
+    def _statistics(self, inputs):
+        x = pixels.scaled(inputs, self._input_spec)
+        return {**super()._statistics(inputs), "input_complexity": pixels.png_length(x)}
 
     def _raw(self, x):
         return pixels.unscaled(x, self._input_spec)

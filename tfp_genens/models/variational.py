@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -80,13 +81,26 @@ OUTPUTS = {
     "distortion": OutputSpec("nats", LOWER_IS_NORMAL, "Distortion"),
 }
 
+STATISTICS = {
+    "prior_log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(z) at the mean"),
+    "log_scale": OutputSpec("nats", HIGHER_IS_NORMAL, "Log of the posterior's scale"),
+    "distortion_at_mean": OutputSpec("nats", LOWER_IS_NORMAL, "Distortion at the mean"),
+    "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean"),
+}
+"""Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm."""
+
 
 class FrozenVariational(tf.Module, abc.ABC):
     """A VAE as it is exported: scores of raw inputs, all noise drawn from an explicit seed.
 
     The noise is drawn once and shared by all examples of a batch, so that a score depends neither
     on the batch size nor on its neighbours.
+
+    Attributes:
+      STATISTICS: what `statistics` returns.
     """
+
+    STATISTICS: Mapping[str, OutputSpec] = STATISTICS
 
     def __init__(
         self, networks: VariationalNetworks, num_samples: int = NUM_SCORE_SAMPLES, *, name: str
@@ -128,8 +142,24 @@ class FrozenVariational(tf.Module, abc.ABC):
     @tf.function
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every score: log_prob is the 16-sample importance-weighted bound (IWAE), in nats."""
-        scores = self._scores(self._observe(inputs, seed), seed)
+        scores = self._scores(self._observe(inputs, seed), seed) | self._statistics(inputs)
         return {name: as_float32(x) for name, x in scores.items()}
+
+    def _statistics(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        x, penalty = self._observe_smoothly(inputs, tf.zeros([2], tf.int32))
+        loc, scale = self.networks.encode(x)
+        exact_loc, exact_scale = (tf.cast(y, tf.float64) for y in (loc, scale))
+        return {
+            "prior_log_prob": self.networks.prior.log_prob(loc),
+            "log_scale": tf.reduce_sum(tf.math.log(exact_scale), axis=-1),
+            "distortion_at_mean": self.networks.distortion(x, loc) + penalty,
+            "loc_norm": tf.norm(exact_loc, axis=-1),
+        }
+
+    @tf.function
+    def statistics(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Numbers of one encoder and one decoder pass, without noise; see STATISTICS."""
+        return {name: as_float32(x) for name, x in self._statistics(inputs).items()}
 
     @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -175,8 +205,11 @@ class VariationalLearner(DescentLearner):
         """The VAE as it is exported."""
 
     def freeze(self):
+        module = self.frozen_module()
         also = ("rate", "log_prob_gradient", "reconstruct", "sample")
-        return frozen(self.frozen_module(), OUTPUTS, also, decides=("waic", "rate_mean"))
+        outputs = {**OUTPUTS, **module.STATISTICS}
+        groups = {"statistics": module.STATISTICS}
+        return frozen(module, outputs, also, decides=("waic", "rate_mean"), groups=groups)
 
     @abc.abstractmethod
     def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:
