@@ -140,6 +140,11 @@ class RunConfig(Config):
     )
 
 
+DECISION_SCORE = (
+    "the ensemble score that p-values are made of, e.g. waic; default: the model family's choice"
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainOptions(Config):
     """How it is trained. Only `num_threads` touches the weights: in their last bits, as sums are
@@ -156,6 +161,7 @@ class TrainOptions(Config):
     )
     member: int | None = option(None, "train this member only, for batch schedulers", minimum=0)
     num_threads: int = option(0, "threads for TensorFlow; 0: all cores", minimum=0)
+    decision_score: str | None = option(None, DECISION_SCORE)
     checkpoint_secs: float = option(60.0, "seconds between checkpoints", minimum=0)
     data_dir: str | None = option(None, "tensorflow-datasets directory; default: tfds's own")
 
@@ -187,6 +193,7 @@ class _EnsembleConfig(Config):
 class ExportConfig(_EnsembleConfig):
     """`python -m tfp_genens.export`."""
 
+    decision_score: str | None = option(None, DECISION_SCORE)
     renew: bool = option(
         False,
         "first freeze each member anew from its last checkpoint, for outputs that the version "
@@ -197,7 +204,7 @@ class ExportConfig(_EnsembleConfig):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _ScoringConfig(_EnsembleConfig):
     outputs: tuple[str, ...] | None = option(
-        None, "model outputs to compute, e.g. rate; default: all"
+        None, "scores to compute, of members or of the ensemble, e.g. dose; default: all"
     )
     batch_size: int = option(100, "inputs scored at once", minimum=1)
 

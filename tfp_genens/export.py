@@ -24,7 +24,7 @@ def export(values: Mapping[str, Any]) -> int:
 
     numbers = range(freeze.num_members(config.run_dir)) if members is None else members
     _renew(config, numbers)
-    directory = freeze.freeze_ensemble(config.run_dir, members)
+    directory = freeze.freeze_ensemble(config.run_dir, members, config.decision_score)
     print(f"{directory}: {len(numbers)} members frozen as one", file=sys.stderr)
     return 0
 

@@ -277,6 +277,37 @@ class TestFrozen:
         each = [GlowDensity(flow).log_prob(tf.cast(x, tf.float32), u).numpy() for u in noise]
         np.testing.assert_allclose(found, scipy.special.logsumexp(each, axis=0) - math.log(3), 1e-5)
 
+    def test_statistics_add_up_to_log_prob(self, member, frozen, data):
+        """log p(x) = -|z|^2 / 2 + log |det| - n (log 256 + log(2 pi) / 2), level by level."""
+        found = member.score(data.validation, SEED)
+        num_levels = len(frozen.density.flow.levels)
+        squares, log_dets = (
+            np.stack([found[f"level_{level}_{name}"] for level in range(num_levels)])
+            for name in ("square", "log_det")
+        )
+        assert num_levels > 1
+        constant = 192 * (math.log(256) + 0.5 * math.log(2 * math.pi))
+        total = -0.5 * squares.sum(axis=0) + log_dets.sum(axis=0) - constant
+        np.testing.assert_allclose(found["log_prob"], total, rtol=1e-4)
+
+    def test_squares_are_those_of_each_levels_latent(self, frozen, data):
+        x = tf.cast(data.validation, tf.float32)
+        noise = tf.random.stateless_uniform([1, 1, *x.shape[1:]], SEED)[0]
+        latent, _ = frozen.density.to_latent(x, noise)
+        sizes = [math.prod(shape) for shape in frozen.density.flow._part_shapes]
+        parts = np.split(latent.numpy().astype(np.float64), np.cumsum(sizes)[:-1], axis=1)
+        found = frozen.statistics(tf.constant(data.validation), SEED)
+        for level, part in enumerate(parts):
+            expected = (part**2).sum(axis=1)
+            np.testing.assert_allclose(found[f"level_{level}_square"], expected, rtol=1e-4)
+
+    def test_statistics_are_the_same_beside_other_scores(self, frozen, data):
+        x = tf.constant(data.validation)
+        alone, beside = frozen.statistics(x, SEED), frozen.serving_default(x, SEED)
+        assert set(alone) == {*beside} - {"log_prob", "bits_per_dim"}
+        for name, values in alone.items():
+            np.testing.assert_allclose(values, beside[name], rtol=1e-5, err_msg=name)
+
     def test_samples_decode_and_score(self, member, data):
         samples = member.call("sample", num=20, seed=SEED)["inputs"]
         assert samples.shape == (20, 8, 8, 3)
@@ -305,6 +336,8 @@ class TestFrozen:
         lowest = np.finfo(np.float32).min
         score = module.log_prob(tf.fill([1, 8, 8, 3], 255.0), SEED)["log_prob"]
         assert score.numpy().tolist() == [lowest]
+        statistics = module.statistics(tf.fill([1, 8, 8, 3], 255.0), SEED)
+        assert all(np.isfinite(values).all() for values in statistics.values())
         score = module.log_prob(tf.fill([1, 8, 8, 3], math.nan), SEED)["log_prob"]
         assert np.isnan(score).all()
         gradient = module.log_prob_gradient(tf.fill([1, 8, 8, 3], 255.0), SEED)["gradient"]

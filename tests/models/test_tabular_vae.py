@@ -216,12 +216,10 @@ class LinearGaussianNetworks(TabularVaeNetworks):
         scale = np.sqrt(np.diag(self.covariance))
         return loc, tf.broadcast_to(tf.constant(scale, tf.float32), tf.shape(loc))
 
-    def distortion(self, x, z):
+    def column_distortion(self, x, z):
         loc = tf.matmul(tf.cast(z, tf.float64), tf.constant(self.weights.T))
-        squared = tf.reduce_sum(((x - loc) / self.noise_scale) ** 2, axis=-1)
-        return 0.5 * squared + self.weights.shape[0] * (
-            np.log(self.noise_scale) + 0.5 * np.log(2 * np.pi)
-        )
+        squared = ((x - loc) / self.noise_scale) ** 2
+        return 0.5 * squared + np.log(self.noise_scale) + 0.5 * np.log(2 * np.pi)
 
 
 def test_log_prob_is_the_density_of_raw_rows():
@@ -242,6 +240,26 @@ def test_log_prob_is_the_density_of_raw_rows():
     precision = np.linalg.inv(covariance * np.outer(scale, scale))
     expected = -(rows[:20] - loc) @ precision
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-6 * np.abs(expected).max())
+
+
+def test_statistics_of_columns_by_hand():
+    rng = np.random.default_rng(0)
+    networks = LinearGaussianNetworks(np.array([[2.0], [0.5], [1.0]]), 0.7)
+    rows = rng.normal(size=(50, 3)).astype(np.float32)
+    frozen = FrozenTabularVae(networks, Observation(fit_standard(rows), "normal"))
+    found = frozen.statistics(tf.constant(rows))
+    x = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    loc = x @ (networks.covariance @ networks.weights.T / 0.7**2).T
+    of_columns = -scipy.stats.norm(scale=0.7).logpdf(x - loc @ networks.weights.T)
+    log_det = -np.log(rows.std(axis=0)).sum()
+    expected = {
+        "distortion_at_mean": of_columns.sum(axis=1) - log_det,
+        "largest_distortion": of_columns.max(axis=1),
+        "distortion_norm": np.linalg.norm(of_columns, axis=1),
+        "loc_norm": np.abs(loc[:, 0]),
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("preprocessing", ["standard", "quantile"])

@@ -1,14 +1,17 @@
 """The VAE's estimators against exact posteriors, and its frozen form."""
 
+import io
 import itertools
 
 import numpy as np
+import PIL.Image
 import pytest
 import scipy.stats
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
+from tfp_genens.models import pixels
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.priors import PRIORS, NormalPrior
 from tfp_genens.models.vae import FrozenVae, VaeConfig, VaeLearner, VaeNetworks
@@ -110,6 +113,66 @@ class TestImportanceWeightedBound:
         exact = networks.marginal.logpdf(x)
         np.testing.assert_allclose(scores["log_prob"], exact, atol=1e-5)
         np.testing.assert_allclose(scores["elbo"], exact, atol=1e-5)
+
+
+class TestStatistics:
+    def test_of_a_linear_gaussian_vae_are_scipys(self):
+        rng = np.random.default_rng(0)
+        networks = LinearGaussianNetworks(rng.normal(size=(6, 3)), 0.7, spread=1.5)
+        x = networks.marginal.rvs(5, random_state=1).astype(np.float32)
+        module = FrozenVae(networks, InputSpec((6, 1, 1), "float32", None, "none"))
+        found = module.statistics(tf.constant(x.reshape(5, 6, 1, 1)))
+        gain = networks.posterior_covariance @ networks.weights.T / networks.noise_scale**2
+        loc = x @ gain.T
+        scale = 1.5 * np.sqrt(np.diag(networks.posterior_covariance))
+        prior = scipy.stats.multivariate_normal(np.zeros(3))
+        noise = scipy.stats.norm(scale=networks.noise_scale)
+        expected = {
+            "prior_log_prob": prior.logpdf(loc),
+            "log_scale": np.full(5, np.log(scale).sum()),
+            "distortion_at_mean": -noise.logpdf(x - loc @ networks.weights.T).sum(axis=1),
+            "loc_norm": np.linalg.norm(loc, axis=1),
+        }
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
+
+    def test_are_the_same_beside_other_scores(self, frozen, images):
+        alone = frozen.statistics(tf.constant(images))
+        beside = frozen.serving_default(tf.constant(images), SEED)
+        assert set(alone) == set(FrozenVae.STATISTICS)
+        for name, values in alone.items():
+            np.testing.assert_allclose(values, beside[name], rtol=1e-5, err_msg=name)
+
+    def test_need_one_decoder_pass(self, frozen, images, monkeypatch):
+        calls = []
+        decoder = frozen.networks.decoder
+
+        def counted(z):
+            calls.append(z)
+            return decoder(z)
+
+        monkeypatch.setattr(frozen.networks, "decoder", counted)
+        frozen.statistics.python_function(tf.constant(images))
+        assert len(calls) == 1
+        assert calls[0].shape[0] == len(images)
+
+    @pytest.mark.parametrize("num_channels", [1, 2, 3])
+    def test_complexity_is_the_length_of_pillows_png(self, num_channels):
+        """About: the format leaves it to the encoder by which rule it filters a row."""
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, (1, 16, 16, num_channels))
+        images = np.concatenate([noise, np.full_like(noise, 7), noise // 64 * 64]).astype(np.uint8)
+        spec = InputSpec(images.shape[1:], "uint8", (0.0, 255.0), "x / 255")
+        found = pixels.png_length(pixels.scaled(tf.constant(images), spec)).numpy()
+        for image, length in zip(images, found, strict=True):
+            parts = [image] if num_channels == 3 else np.split(image, num_channels, axis=2)
+            expected = 0
+            for part in parts:
+                file = io.BytesIO()
+                PIL.Image.fromarray(part.squeeze()).save(file, "PNG", compress_level=6)
+                expected += len(file.getvalue())
+            assert length == pytest.approx(expected, rel=0.25, abs=20 * len(parts))
+        assert found[1] < found[2] < found[0]
 
 
 class TestFrozen:

@@ -107,26 +107,20 @@ class TestFiles:
         return read_scores(path)
 
     def test_columns(self, scored):
+        outputs = (
+            *("log_prob", "elbo", "rate", "distortion", "prior_log_prob", "log_scale"),
+            *("distortion_at_mean", "loc_norm", "input_complexity"),
+        )
         assert list(scored.frame.columns) == [
             "example_id",
-            *(
-                f"{name}_member_{i}"
-                for name in ("log_prob", "elbo", "rate", "distortion")
-                for i in (0, 1)
-            ),
-            *(
-                f"{name}_{moment}"
-                for name in ("log_prob", "elbo", "rate", "distortion")
-                for moment in ("mean", "var")
-            ),
-            "waic",
-            "p_value",
-            "is_outlier",
+            *(f"{name}_member_{i}" for name in outputs for i in (0, 1)),
+            *(f"{name}_{moment}" for name in outputs for moment in ("mean", "var")),
+            *("dose", "waic", "p_value", "is_outlier"),
         ]
         assert scored.num_members == 2
         assert scored.member_scores["rate"].direction == "lower_is_normal"
         assert scored.ensemble_scores["waic"].direction == "higher_is_normal"
-        assert scored.about["decision_score"] == "waic"
+        assert scored.about["decision_score"] == "dose"
 
     def test_ensemble_columns_follow_from_the_members(self, scored):
         members = scored.frame[["log_prob_member_0", "log_prob_member_1"]].to_numpy().T
@@ -158,6 +152,13 @@ class TestFiles:
         frame = read_scores(path).frame
         assert "waic" not in frame
         assert read_scores(path).about["decision_score"] == "rate_mean"
+
+    def test_an_ensemble_score_alone(self, ensemble, source, scored, tmp_path):
+        path = tmp_path / "dose.parquet"
+        score_to_file(ensemble, source, path, batch_size=128, outputs=["dose"])
+        frame = read_scores(path).frame
+        assert list(frame.columns) == ["example_id", "dose", "p_value", "is_outlier"]
+        np.testing.assert_allclose(frame["dose"], scored.frame["dose"], rtol=1e-5)
 
     def test_a_failure_leaves_the_old_file(self, ensemble, source, tmp_path):
         path = tmp_path / "scores.csv"

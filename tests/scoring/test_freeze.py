@@ -16,7 +16,7 @@ from tfp_genens.artifact.member import Member, scoring_seed
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.data import load_training_data, open_source
 from tfp_genens.errors import UserError
-from tfp_genens.scoring import Ensemble, scores
+from tfp_genens.scoring import Ensemble, dose, scores
 from tfp_genens.scoring.freeze import freeze_ensemble
 from tfp_genens.scoring.scores import EnsembleScore
 
@@ -217,6 +217,45 @@ def test_a_score_of_two_outputs_with_fitted_state_is_one_row(run_copy, images, m
     assert "joint" not in Ensemble.load(run_copy).ensemble_scores
 
 
+class TestDensityOfStates:
+    def test_is_fitted_on_the_members_held_out_statistics(self, trained_run, images):
+        ensemble = Ensemble.load(trained_run)
+        inputs = ensemble.inputs_of("dose")
+        assert all(ensemble.outputs[name].statistic for name in inputs)
+        kept = [np.load(trained_run / f"member_{k}" / "held_out.npz") for k in (0, 1)]
+        fitting = [
+            np.stack([arrays[name][arrays["part"] == "fit"] for arrays in kept]) for name in inputs
+        ]
+        state = dose.fit(*fitting)
+        found = ensemble.score(images)
+        statistics = [tf.constant(found[name].T) for name in inputs]
+        expected = dose.log_density(*statistics, state=state)
+        np.testing.assert_allclose(found["dose"], expected, rtol=1e-9)
+
+    def test_alone_it_runs_no_samples(self, trained_run, images):
+        """And gives the same."""
+        ensemble = Ensemble.load(trained_run)
+        assert ensemble.signature_for(["dose"]) == "statistics"
+        alone, beside = ensemble.score(images, ["dose"]), ensemble.score(images)
+        assert not set(alone) & {"log_prob", "rate", "waic"}
+        np.testing.assert_allclose(alone["dose"], beside["dose"], rtol=1e-5)
+
+    def test_another_score_can_decide(self, run_copy, images):
+        freeze_ensemble(run_copy, decision_score="rate_var")
+        ensemble = Ensemble.load(run_copy)
+        assert ensemble.decision_score() == "rate_var"
+        found = ensemble.score(images)
+        order = np.argsort(found["rate_var"])
+        assert (np.diff(found["p_value"][order]) <= 0).all()
+        assert len(set(found["p_value"])) > 10
+
+    def test_one_that_is_not_there_is_refused(self, run_copy):
+        before = (run_copy / "ensemble" / "manifest.json").read_bytes()
+        with pytest.raises(UserError, match=r"--decision_score: expected one of .*waic.* 'wacky'"):
+            freeze_ensemble(run_copy, decision_score="wacky")
+        assert (run_copy / "ensemble" / "manifest.json").read_bytes() == before
+
+
 SERVER = """
 import sys
 for name in ("tfp_genens", "tensorflow_probability", "tf_keras"):
@@ -269,3 +308,25 @@ def test_export_renews_members_of_an_earlier_version(run_copy, images):
     after = Ensemble.load(run_copy).score(images)
     for name, values in before.items():
         np.testing.assert_allclose(after[name], values, rtol=1e-5, atol=1e-5)
+
+
+def test_export_renews_all_members_when_asked_and_lets_another_score_decide(run_copy, images):
+    before = Ensemble.load(run_copy).score(images)
+    (run_copy / "member_0" / "held_out.npz").unlink()
+    flags = {"run_dir": str(run_copy), "renew": True, "decision_score": "waic"}
+    assert export_main.export(flags) == 0
+    ensemble = Ensemble.load(run_copy)
+    assert ensemble.decision_score() == "waic"
+    after = ensemble.score(images)
+    for name in set(before) - {"p_value", "is_outlier"}:
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-5, atol=1e-5)
+
+
+def test_training_again_only_changes_what_decides(run_copy, train_tiny):
+    weights = (run_copy / "member_0" / "manifest.json").read_bytes()
+    assert train_tiny(run_copy, decision_score="waic") == 0
+    assert Ensemble.load(run_copy).decision_score() == "waic"
+    manifest = (run_copy / "ensemble" / "manifest.json").read_bytes()
+    assert train_tiny(run_copy, decision_score="waic") == 0
+    assert (run_copy / "ensemble" / "manifest.json").read_bytes() == manifest
+    assert (run_copy / "member_0" / "manifest.json").read_bytes() == weights

@@ -64,12 +64,14 @@ class OutputSpec:
       direction: HIGHER_IS_NORMAL or LOWER_IS_NORMAL; data, never guessed from a name.
       label: what tables and figures call it, e.g. "log p(x)"; "" for its name.
       main: whether it is among the few that tables show first.
+      statistic: whether `scoring.dose` judges inputs by it, together with the others that are.
     """
 
     unit: str
     direction: str
     label: str = ""
     main: bool = False
+    statistic: bool = False
 
     def __post_init__(self):
         if self.direction not in DIRECTIONS:
@@ -85,4 +87,5 @@ class OutputSpec:
             direction=fields["direction"],
             label=fields.get("label", ""),
             main=fields.get("main", False),
+            statistic=fields.get("statistic", False),
         )

@@ -118,19 +118,27 @@ class Glow(OnePassBijector):
         priors = [*self.splits, self.top]
         return list(zip(self.levels, priors, self._part_shapes, strict=True))
 
-    def _inverse_pass(self, y):
-        x = _of_shape(y, self.image_shape)
-        total = tf.zeros(tf.shape(y)[:1], tf.float64)
-        parts = []
+    def inverse_by_level(self, images: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """What each level makes of images [batch, *image_shape], top last.
+
+        Returns:
+          For each level the part of the latent that it factors out, [batch, size], and the
+          log-determinant of its steps and prior, float64 [batch].
+        """
+        x = _of_shape(images, self.image_shape)
+        found = []
         for steps, prior, shape in self._stages():
             x, log_det = steps.inverse_and_log_det(squeeze(x))
-            total += log_det
             if prior is not None:
-                x, log_det = prior.inverse_and_log_det(x)
-                total += log_det
+                x, of_prior = prior.inverse_and_log_det(x)
+                log_det += of_prior
             x, part = tf.split(x, [x.shape[-1] - shape[-1], shape[-1]], axis=-1)
-            parts.append(tf.reshape(part, [-1, math.prod(shape)]))
-        return tf.concat(parts, axis=-1), total
+            found.append((tf.reshape(part, [-1, math.prod(shape)]), log_det))
+        return found
+
+    def _inverse_pass(self, y):
+        parts, log_dets = zip(*self.inverse_by_level(y), strict=True)
+        return tf.concat(parts, axis=-1), tf.add_n(log_dets)
 
     def _forward_pass(self, x):
         x = _of_shape(x, (self.latent_size,))

@@ -1,7 +1,7 @@
-"""Normal images made strange: scores are chosen by them, not by anomalies (docs/protocol.md).
+"""Normal inputs made strange: scores are chosen by them, not by anomalies (docs/protocol.md).
 
-Each takes images in [0, 1], float64 [batch, height, width, channels], and a generator, and gives
-images of the same shape in [0, 1].
+Each takes inputs, float64 [batch, *event_shape], and a generator, and gives inputs of the same
+shape. Images [height, width, channels] are in [0, 1] before and after.
 """
 
 import functools
@@ -83,6 +83,27 @@ def shifted(images: np.ndarray, generator: np.random.Generator, share: float) ->
     return np.pad(images, padding, mode="edge")[:, : images.shape[1], : images.shape[2]]
 
 
+def columns_mixed(rows: np.ndarray, generator: np.random.Generator, share: float) -> np.ndarray:
+    """Each value comes, with probability `share`, from the same column of another row."""
+    num_rows = len(rows)
+    away = generator.integers(1, max(num_rows, 2), rows.shape)
+    others = np.take_along_axis(
+        rows, (np.arange(num_rows)[:, np.newaxis] + away) % num_rows, axis=0
+    )
+    return np.where(generator.random(rows.shape) < share, others, rows)
+
+
+def columns_noisy(rows: np.ndarray, generator: np.random.Generator, share: float) -> np.ndarray:
+    """A normal deviate of the column's own standard deviation is added to a share of the columns.
+
+    It is another share for each row, of at least one column.
+    """
+    num_columns = rows.shape[1]
+    ranks = generator.random(rows.shape).argsort(axis=1)
+    is_chosen = ranks < max(1, round(share * num_columns))
+    return rows + is_chosen * rows.std(axis=0) * generator.standard_normal(rows.shape)
+
+
 CORRUPTIONS: dict[str, Corrupt] = {
     "noise_mild": functools.partial(noisy, scale=0.1),
     "noise_strong": functools.partial(noisy, scale=0.3),
@@ -98,3 +119,11 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "shift_mild": functools.partial(shifted, share=1 / 7),
     "shift_strong": functools.partial(shifted, share=2 / 7),
 }
+"""Of images, by name."""
+
+ROW_CORRUPTIONS: dict[str, Corrupt] = {
+    "columns_mixed": functools.partial(columns_mixed, share=1.0),
+    "columns_half_mixed": functools.partial(columns_mixed, share=0.5),
+    "columns_noisy": functools.partial(columns_noisy, share=0.1),
+}
+"""Of the rows [num_columns] of a table."""

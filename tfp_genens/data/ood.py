@@ -13,7 +13,7 @@ from tfp_genens.artifact.held_out import FIT
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import adversarial, noise, transforms
 from tfp_genens.data.adversarial import Attack, Differentiable
-from tfp_genens.data.corruptions import CORRUPTIONS, Corrupt
+from tfp_genens.data.corruptions import CORRUPTIONS, ROW_CORRUPTIONS, Corrupt
 from tfp_genens.data.datasets import DATASETS
 from tfp_genens.data.sources import Source, block_source, mapped, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
@@ -104,8 +104,11 @@ class OodSet:
 
 
 RANGE = "inputs with a value range"
+IMAGES, BOUNDED_IMAGES, ROWS = "images", "images with a value range", "rows of a table"
 NEEDS: dict[str, Callable[[InputSpec], bool]] = {
-    "images": lambda spec: len(spec.shape) == 3,
+    IMAGES: lambda spec: len(spec.shape) == 3,
+    BOUNDED_IMAGES: lambda spec: len(spec.shape) == 3 and spec.value_range is not None,
+    ROWS: lambda spec: len(spec.shape) == 1,
     "grey images": lambda spec: len(spec.shape) == 3 and spec.shape[2] == 1,
     "square colour images": lambda spec: spec.shape == (spec.shape[0], spec.shape[0], 3),
     "grey or colour images": lambda spec: noise.fits_photos(spec.shape),
@@ -137,7 +140,7 @@ def _flip_set(name: str, axis: int) -> OodSet:
         test = context.test
         return mapped(test, lambda images: np.flip(images, axis), test.shape, name)
 
-    return _row(name, build, needs="images")
+    return _row(name, build, needs=IMAGES)
 
 
 def _made_set(
@@ -179,23 +182,22 @@ def _held_out_fit(context: OodContext) -> Source:
     return context.held_out(FIT)
 
 
-def _corrupted_set(name: str, corrupt: Corrupt) -> OodSet:
+def _corrupted_set(name: str, corrupt: Corrupt, needs: str) -> OodSet:
     """What docs/protocol.md chooses scores by."""
 
     def build(context: OodContext) -> Source:
-        low, high = context.value_range
-        images = adversarial.blocks_of(context.test, context.num_examples)
+        spec = context.input_spec
+        low, high = context.value_range if needs == BOUNDED_IMAGES else (0.0, 1.0)
+        originals = adversarial.blocks_of(context.test, context.num_examples)
 
         def make_block(block: int) -> np.ndarray:
-            unit = np.clip((images(block).astype(np.float64) - low) / (high - low), 0.0, 1.0)
-            found = low + (high - low) * corrupt(unit, numpy_generator(context.seed, name, block))
-            if context.input_spec.dtype == "uint8":
-                found = np.rint(found)
-            return found.astype(context.input_spec.dtype)
+            values = (originals(block).astype(np.float64) - low) / (high - low)
+            found = low + (high - low) * corrupt(values, numpy_generator(context.seed, name, block))
+            return (np.rint(found) if spec.dtype == "uint8" else found).astype(spec.dtype)
 
         return block_source(name, context.test.shape, context.num_examples, make_block)
 
-    return _row(f"corrupted_{name}", build, needs="images")
+    return _row(f"corrupted_{name}", build, needs=needs)
 
 
 def _thick_on_black(values: np.ndarray) -> np.ndarray:
@@ -290,7 +292,8 @@ OOD_SETS: dict[str, OodSet] = {
             dataclasses.replace(AS_RELEASED, gradient=adversarial.member_descent),
         ),
         _row("held_out_fit", _held_out_fit),
-        *(_corrupted_set(name, corrupt) for name, corrupt in CORRUPTIONS.items()),
+        *(_corrupted_set(*named, BOUNDED_IMAGES) for named in CORRUPTIONS.items()),
+        *(_corrupted_set(*named, ROWS) for named in ROW_CORRUPTIONS.items()),
     )
 }
 

@@ -65,19 +65,31 @@ class GlowDensity(tf.Module):
 
     def to_latent(self, x: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Pixels and noise [batch, height, width, channels] -> latents and log |det|."""
-        return self.flow.inverse_and_log_det((x + noise) / NUM_LEVELS_OF_GREY - 0.5)
+        return self.flow.inverse_and_log_det(_scaled(x, noise))
 
     def to_pixels(self, latent: tf.Tensor) -> tf.Tensor:
         """Latents -> pixels plus their noise, neither rounded nor clipped."""
         y, _ = self.flow.forward_and_log_det(latent)
         return NUM_LEVELS_OF_GREY * (y + 0.5)
 
-    def log_prob(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """log p of pixels with this noise, in nats of the 8-bit image, float64 [batch]."""
-        latent, log_det = self.to_latent(x, noise)
-        squares = tf.reduce_sum(tf.square(tf.cast(latent, tf.float64)), axis=-1)
+    def terms(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """What log p of pixels with this noise is made of, float64 [2, num_levels, batch].
+
+        Of each level the squared norm of what it leaves in the latent, and the log-determinant.
+        """
+        levels = self.flow.inverse_by_level(_scaled(x, noise))
+        squares = [tf.reduce_sum(tf.square(tf.cast(z, tf.float64)), axis=-1) for z, _ in levels]
+        return tf.stack([tf.stack(squares), tf.stack([log_det for _, log_det in levels])])
+
+    def log_prob_of_terms(self, terms: tf.Tensor) -> tf.Tensor:
+        """`terms` [2, num_levels, ...] -> log p in nats of the 8-bit image, [...]."""
+        squares, log_det = tf.unstack(tf.reduce_sum(terms, axis=1))
         scale = math.log(NUM_LEVELS_OF_GREY) + 0.5 * _LOG_2PI
         return -0.5 * squares + log_det - self.num_dims * scale
+
+    def log_prob(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """log p of pixels with this noise, in nats of the 8-bit image, float64 [batch]."""
+        return self.log_prob_of_terms(self.terms(x, noise))
 
     def bits_per_dim(self, log_prob: tf.Tensor) -> tf.Tensor:
         """Nats of images -> bits a dimension."""
@@ -90,10 +102,29 @@ class GlowDensity(tf.Module):
         return tf.clip_by_value(tf.floor(self.to_pixels(latent)), 0.0, levels)
 
 
+def _scaled(x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Pixels with their noise, as the flow sees them."""
+    return (x + noise) / NUM_LEVELS_OF_GREY - 0.5
+
+
 OUTPUTS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x)", main=True),
     "bits_per_dim": OutputSpec("bits/dim", LOWER_IS_NORMAL, "Bits/dim"),
 }
+
+
+def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
+    """Of each level, from the pixels up: its terms of log p(x); and the image's complexity."""
+    found = {}
+    for level in range(num_levels):
+        name, label = f"level_{level}", f"level {level}"
+        found[f"{name}_square"] = OutputSpec(
+            "1", LOWER_IS_NORMAL, f"|z|^2, {label}", statistic=True
+        )
+        found[f"{name}_log_det"] = OutputSpec(
+            "nats", HIGHER_IS_NORMAL, f"log |det|, {label}", statistic=True
+        )
+    return found | pixels.COMPLEXITY
 
 
 class FrozenGlow(tf.Module):
@@ -123,20 +154,37 @@ class FrozenGlow(tf.Module):
         shape = [self._num_dequantizations, 1, *self._input_spec.shape]
         return tf.random.stateless_uniform(shape, seed)
 
-    def _log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        x, penalty = self._observe(inputs)
+    def _terms(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """float64 [num_dequantizations, 2, num_levels, batch], see `GlowDensity.terms`."""
+        x, _ = self._observe(inputs)
+        num_levels = len(self.density.flow.levels)
         # One draw at a time, as the networks' activations are what fills the memory.
-        log_probs = tf.map_fn(
-            lambda noise: self.density.log_prob(x, noise),
+        return tf.map_fn(
+            lambda noise: self.density.terms(x, noise),
             self._noise(seed),
             parallel_iterations=1,
-            fn_output_signature=tf.TensorSpec([None], tf.float64),
+            fn_output_signature=tf.TensorSpec([2, num_levels, None], tf.float64),
         )
+
+    def _log_prob_of(self, terms: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+        x, penalty = self._observe(inputs)
+        log_probs = self.density.log_prob_of_terms(tf.transpose(terms, [1, 2, 0, 3]))
         bound = tf.reduce_logsumexp(log_probs, axis=0) - math.log(self._num_dequantizations)
-        is_input_finite = tf.reduce_all(tf.math.is_finite(x), axis=[1, 2, 3])
-        has_overflowed = is_input_finite & ~tf.math.is_finite(bound)
-        lowest = tf.constant(tf.float64.min, tf.float64)
-        return tf.where(has_overflowed, lowest, bound - penalty)
+        return _finite(bound, x) - penalty
+
+    def _log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return self._log_prob_of(self._terms(inputs, seed), inputs)
+
+    def _statistics_of(self, terms: tf.Tensor, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        x, penalty = self._observe(inputs)
+        squares, log_dets = tf.unstack(tf.reduce_mean(terms, axis=0))
+        found = {}
+        for level, (square, log_det) in enumerate(
+            zip(tf.unstack(squares), tf.unstack(log_dets), strict=True)
+        ):
+            found[f"level_{level}_square"] = -_finite(-square, x) + penalty
+            found[f"level_{level}_log_det"] = _finite(log_det, x)
+        return found | {"input_complexity": pixels.png_length(x / (NUM_LEVELS_OF_GREY - 1.0))}
 
     @tf.function
     def serving_default(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -144,13 +192,19 @@ class FrozenGlow(tf.Module):
 
         log_prob is log((1/n) sum_i p(x + u_i)) over n draws u_i of dequantization noise: in
         expectation a lower bound on the 8-bit image's log-probability, tighter with every draw
-        (Burda et al. 2016; Ho et al. 2019).
+        (Burda et al. 2016; Ho et al. 2019). Statistics are means over the draws.
         """
-        log_prob = self._log_prob(inputs, seed)
-        return {
-            "log_prob": as_float32(log_prob),
-            "bits_per_dim": as_float32(self.density.bits_per_dim(log_prob)),
-        }
+        terms = self._terms(inputs, seed)
+        log_prob = self._log_prob_of(terms, inputs)
+        scores = {"log_prob": log_prob, "bits_per_dim": self.density.bits_per_dim(log_prob)}
+        scores |= self._statistics_of(terms, inputs)
+        return {name: as_float32(x) for name, x in scores.items()}
+
+    @tf.function
+    def statistics(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The terms of log p(x) by level, and the image's complexity; see `statistics_of`."""
+        found = self._statistics_of(self._terms(inputs, seed), inputs)
+        return {name: as_float32(x) for name, x in found.items()}
 
     @tf.function
     def log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -184,6 +238,13 @@ class FrozenGlow(tf.Module):
     def sample(self, num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Draws from the model (temperature 1), on the inputs' scale."""
         return {"inputs": self._raw(self.density.sample(num, seed))}
+
+
+def _finite(x: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """x [batch], or the lowest number there is where finite inputs have overflowed on the way."""
+    is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3])
+    has_overflowed = is_input_finite & ~tf.math.is_finite(x)
+    return tf.where(has_overflowed, tf.constant(tf.float64.min, tf.float64), x)
 
 
 def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
@@ -222,7 +283,7 @@ def initialized_flow(config: GlowConfig, data: TrainingData, precision: str, see
     chosen = numpy_generator(seed, "initial").choice(len(data.train), num, replace=False)
     x = pixels.scaled(data.train[np.sort(chosen)], data.input_spec) * (NUM_LEVELS_OF_GREY - 1.0)
     noise = tf.random.stateless_uniform(x.shape, derive_seed(seed, "initial_noise"))
-    flow.initialize((x + noise) / NUM_LEVELS_OF_GREY - 0.5)
+    flow.initialize(_scaled(x, noise))
     return flow
 
 
@@ -298,7 +359,17 @@ class GlowLearner(Learner):
         flow = make_flow(self._config, self._input_spec.shape, "float32", seed=0)
         module = self._frozen(with_values_of(self.density.flow, flow))
         also = ("log_prob", "log_prob_gradient", "reconstruct", "sample")
-        return frozen(module, OUTPUTS, also, decides=("waic",))
+        statistics = statistics_of(self._config.num_levels)
+        return frozen(
+            module,
+            {**OUTPUTS, **statistics},
+            also,
+            decides=(
+                "dose",
+                "waic",
+            ),
+            groups={"statistics": statistics},
+        )
 
     def checks(self, member, data, seed) -> dict[str, Any]:
         """The likelihood sanity gate; see `likelihood_checks`."""

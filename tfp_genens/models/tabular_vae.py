@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.models.configs import BERNOULLI, TabularVaeConfig
 from tfp_genens.models.likelihoods import LIKELIHOODS
@@ -11,6 +12,7 @@ from tfp_genens.models.tables import PREPROCESSINGS, Preprocessing
 from tfp_genens.models.variational import (
     NUM_SCORE_SAMPLES,
     OUT_OF_RANGE_NATS,
+    STATISTICS,
     FrozenVariational,
     VariationalLearner,
     VariationalNetworks,
@@ -44,8 +46,12 @@ class TabularVaeNetworks(VariationalNetworks):
         bounded = ENCODER_BOUND * tf.math.tanh(x / ENCODER_BOUND)
         return self.posterior(self.encoder(tf.cast(bounded, tf.float32)))
 
+    def column_distortion(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """-log p(x_i|z) of each column i, float64 nats [batch, num_columns]."""
+        return -self.likelihood.log_prob(x, self.decoder(z))
+
     def distortion(self, x, z):
-        return -tf.reduce_sum(self.likelihood.log_prob(x, self.decoder(z)), axis=-1)
+        return tf.reduce_sum(self.column_distortion(x, z), axis=-1)
 
     def decode_mean(self, z):
         return self.likelihood.mean(self.decoder(z))
@@ -72,12 +78,21 @@ class Observation:
         return clipped, OUT_OF_RANGE_NATS * tf.reduce_sum(tf.abs(x - clipped), axis=-1)
 
 
+COLUMN_STATISTICS = {
+    "largest_distortion": OutputSpec("nats", LOWER_IS_NORMAL, "Largest distortion of a column"),
+    "distortion_norm": OutputSpec("nats", LOWER_IS_NORMAL, "Norm of the columns' distortions"),
+}
+"""Of the columns' distortions at the posterior's mean: few odd columns do not drown in a sum."""
+
+
 class FrozenTabularVae(FrozenVariational):
     """The VAE on rows as it is exported: inputs in raw units."""
 
+    STATISTICS = {**STATISTICS, **COLUMN_STATISTICS}  # noqa: RUF012
+
     def __init__(
         self,
-        networks: VariationalNetworks,
+        networks: TabularVaeNetworks,
         observation: Observation,
         num_samples: int = NUM_SCORE_SAMPLES,
     ):
@@ -86,6 +101,13 @@ class FrozenTabularVae(FrozenVariational):
 
     def _observe(self, inputs, seed):
         return self._observation(inputs)
+
+    def _own_statistics(self, inputs, x, loc):
+        distortion = self.networks.column_distortion(x, loc)
+        return {
+            "largest_distortion": tf.reduce_max(distortion, axis=-1),
+            "distortion_norm": tf.norm(distortion, axis=-1),
+        }
 
     def _raw(self, x):
         return self._observation.preprocessing.inverse(x)

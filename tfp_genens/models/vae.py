@@ -100,9 +100,8 @@ class FrozenVae(FrozenVariational):
             x = tf.cast(x > threshold, tf.float32)
         return x, penalty
 
-    def _statistics(self, inputs):
-        x = pixels.scaled(inputs, self._input_spec)
-        return {**super()._statistics(inputs), "input_complexity": pixels.png_length(x)}
+    def _own_statistics(self, inputs, x, loc):
+        return {"input_complexity": pixels.png_length(pixels.scaled(inputs, self._input_spec))}
 
     def _raw(self, x):
         return pixels.unscaled(x, self._input_spec)

@@ -82,9 +82,13 @@ OUTPUTS = {
 }
 
 STATISTICS = {
-    "prior_log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(z) at the mean"),
-    "log_scale": OutputSpec("nats", HIGHER_IS_NORMAL, "Log of the posterior's scale"),
-    "distortion_at_mean": OutputSpec("nats", LOWER_IS_NORMAL, "Distortion at the mean"),
+    "prior_log_prob": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(z) at the mean", statistic=True),
+    "log_scale": OutputSpec(
+        "nats", HIGHER_IS_NORMAL, "Log of the posterior's scale", statistic=True
+    ),
+    "distortion_at_mean": OutputSpec(
+        "nats", LOWER_IS_NORMAL, "Distortion at the mean", statistic=True
+    ),
     "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean"),
 }
 """Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm."""
@@ -149,12 +153,19 @@ class FrozenVariational(tf.Module, abc.ABC):
         x, penalty = self._observe_smoothly(inputs, tf.zeros([2], tf.int32))
         loc, scale = self.networks.encode(x)
         exact_loc, exact_scale = (tf.cast(y, tf.float64) for y in (loc, scale))
-        return {
+        found = {
             "prior_log_prob": self.networks.prior.log_prob(loc),
             "log_scale": tf.reduce_sum(tf.math.log(exact_scale), axis=-1),
             "distortion_at_mean": self.networks.distortion(x, loc) + penalty,
             "loc_norm": tf.norm(exact_loc, axis=-1),
         }
+        return found | self._own_statistics(inputs, x, loc)
+
+    def _own_statistics(
+        self, inputs: tf.Tensor, x: tf.Tensor, loc: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """What STATISTICS has of this kind of input alone: of raw inputs, x and its mean z."""
+        return {}
 
     @tf.function
     def statistics(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -209,7 +220,7 @@ class VariationalLearner(DescentLearner):
         also = ("rate", "log_prob_gradient", "reconstruct", "sample")
         outputs = {**OUTPUTS, **module.STATISTICS}
         groups = {"statistics": module.STATISTICS}
-        return frozen(module, outputs, also, decides=("waic", "rate_mean"), groups=groups)
+        return frozen(module, outputs, also, decides=("dose", "waic", "rate_mean"), groups=groups)
 
     @abc.abstractmethod
     def _observe(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | float]:

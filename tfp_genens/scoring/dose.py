@@ -5,6 +5,9 @@ An input is strange where its statistics are, in either direction: too likely co
 unlikely. Each member has a density of its own, a mixture of Gaussians.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +25,9 @@ FLOOR_SHARE = 0.5
 """Of the smallest held-out value: below it the logarithm goes on as a straight line."""
 
 
-def fit(*statistics: np.ndarray) -> dict[str, np.ndarray]:
+def fit(
+    *statistics: np.ndarray, candidates: Sequence[int] = NUM_COMPONENTS
+) -> dict[str, np.ndarray]:
     """A mixture of Gaussians a member, of standardised statistics.
 
     A statistic that is positive for all held-out inputs of all members is taken by its logarithm.
@@ -31,6 +36,7 @@ def fit(*statistics: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
       *statistics: of held-out normal inputs, float64 [num_members, num_inputs] each.
+      candidates: numbers of Gaussians to choose from.
 
     Returns:
       float64: "floor" [num_statistics], NaN where no logarithm is taken; "loc" and "scale"
@@ -44,7 +50,8 @@ def fit(*statistics: np.ndarray) -> dict[str, np.ndarray]:
     values = transformed(values, floor).numpy()
     loc, scale = values.mean(axis=1), values.std(axis=1)
     scale[scale == 0] = 1.0
-    mixtures = [_mixture(member) for member in (values - loc[:, np.newaxis]) / scale[:, np.newaxis]]
+    standardised = (values - loc[:, np.newaxis]) / scale[:, np.newaxis]
+    mixtures = [_mixture(member, candidates) for member in standardised]
     most, size = max(m.n_components for m in mixtures), len(statistics)
     log_weights = np.full([len(mixtures), most], -np.inf)
     means = np.zeros([len(mixtures), most, size])
@@ -57,19 +64,19 @@ def fit(*statistics: np.ndarray) -> dict[str, np.ndarray]:
     return {"floor": floor, "loc": loc, "scale": scale, **arrays}
 
 
-def _mixture(values: np.ndarray):
+def _mixture(values: np.ndarray, candidates: Sequence[int]) -> Any:
     """scikit-learn's mixture of standardised values [num_inputs, num_statistics]."""
     from sklearn.mixture import GaussianMixture  # slow to import
     from sklearn.model_selection import GridSearchCV, KFold
 
     num_inputs, size = values.shape
-    most = max(1, num_inputs * (NUM_FOLDS - 1) // NUM_FOLDS // (MIN_INPUTS * size))
-    candidates = [num for num in NUM_COMPONENTS if num <= most]
-    mixture = GaussianMixture(reg_covar=VARIANCE_FLOOR, random_state=0)
-    if len(candidates) == 1:
+    most = num_inputs * (NUM_FOLDS - 1) // NUM_FOLDS // (MIN_INPUTS * size)
+    possible = [num for num in candidates if num <= most] or [1]
+    mixture = GaussianMixture(possible[0], reg_covar=VARIANCE_FLOOR, random_state=0)
+    if len(possible) == 1:
         return mixture.fit(values)
     folds = KFold(NUM_FOLDS, shuffle=True, random_state=0)
-    return GridSearchCV(mixture, {"n_components": candidates}, cv=folds).fit(values).best_estimator_
+    return GridSearchCV(mixture, {"n_components": possible}, cv=folds).fit(values).best_estimator_
 
 
 def transformed(values, floor) -> tf.Tensor:

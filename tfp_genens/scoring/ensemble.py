@@ -115,12 +115,19 @@ class Ensemble:
         return tuple(self._signatures[DEFAULT]["ensemble_scores"][score]["inputs"])
 
     def signature_for(self, outputs: Sequence[str] | None = None) -> str:
-        """The signature that computes these member outputs and the fewest others."""
+        """The signature that computes these and the fewest others.
+
+        outputs: member outputs or ensemble scores; all where None.
+        """
         names = set(self.outputs if outputs is None else outputs)
-        covering = [n for n, s in self._signatures.items() if names <= set(s["member_scores"])]
+        covering = [
+            name
+            for name, described in self._signatures.items()
+            if names <= {*described["member_scores"], *described["ensemble_scores"]}
+        ]
         if not covering:
-            got = ", ".join(outputs or ())
-            raise UserError("--outputs", "some of " + ", ".join(self.outputs), got)
+            known = ", ".join((*self.outputs, *self.ensemble_scores))
+            raise UserError("--outputs", f"some of {known}", ", ".join(outputs or ()))
         return min(covering, key=lambda name: len(self._signatures[name]["member_scores"]))
 
     def decision_score(self, outputs: Sequence[str] | None = None) -> str | None:
@@ -138,7 +145,7 @@ class Ensemble:
 
         Args:
           values: raw inputs [batch, *event_shape].
-          outputs: member outputs that are wanted; all where None.
+          outputs: member outputs or ensemble scores that are wanted; all where None.
 
         Returns:
           float64: member outputs [batch, num_members], ensemble scores and, where calibrated,

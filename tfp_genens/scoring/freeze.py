@@ -22,6 +22,7 @@ from tfp_genens.artifact import held_out, linking
 from tfp_genens.artifact.export import save
 from tfp_genens.artifact.manifest import (
     CONFIG,
+    MANIFEST,
     SAVED_MODEL,
     git_commit,
     is_finished,
@@ -75,24 +76,29 @@ def num_members(run_dir: str | os.PathLike) -> int:
     return config["num_members"]
 
 
-def freeze_ensemble(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> Path:
+def freeze_ensemble(
+    run_dir: str | os.PathLike,
+    members: Sequence[int] | None = None,
+    decision_score: str | None = None,
+) -> Path:
     """Freezes members into one SavedModel; one that is there is replaced when this is complete.
 
     Args:
       run_dir: the run's directory.
       members: their numbers; all of the run's where None.
+      decision_score: the ensemble score that p-values are made of; the family's choice where None.
 
     Returns:
       The directory, see `ensemble_dir`.
 
     Raises:
-      UserError: no such run, an unfinished member, changed files, or members that do not belong
-        together.
+      UserError: no such run, an unfinished member, changed files, members that do not belong
+        together, or a score that they do not have.
     """
     directories, manifests = verified_members(run_dir, members)
     make_directory(run_dir, "--run_dir")
     directory = ensemble_dir(run_dir, members)
-    ensemble = _Members(directories, manifests)
+    ensemble = _Members(directories, manifests, decision_score)
     analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores)
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
         partial = directory.with_name(f".{directory.name}.partial")
@@ -122,6 +128,16 @@ def verified_members(
     return directories, manifests
 
 
+def frozen_decision_score(run_dir: str | os.PathLike) -> str | None:
+    """What p-values of the run's frozen ensemble are made of; None where there are none."""
+    path = ensemble_dir(run_dir) / MANIFEST
+    if not path.is_file():
+        return None
+    manifest = read_json(path, "--run_dir")
+    require_keys(manifest, ["signatures"], path, "--run_dir")
+    return manifest["signatures"][DEFAULT]["decision_score"]
+
+
 def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> None:
     """Freezes the ensemble where it is missing and its members are trained; else does nothing."""
     directory = ensemble_dir(run_dir, members)
@@ -135,12 +151,16 @@ def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = No
 class _Members(tf.Module):
     """Linked members and what is made of their scores, as functions of raw inputs alone."""
 
-    def __init__(self, directories: Sequence[Path], manifests: Sequence[Mapping[str, Any]]):
+    def __init__(
+        self,
+        directories: Sequence[Path],
+        manifests: Sequence[Mapping[str, Any]],
+        decision_score: str | None,
+    ):
         super().__init__()
         first = manifests[0]
         self._described: Mapping[str, Any] = first["signatures"]
         self._input_spec = InputSpec.from_json(first["input"])
-        self._decides: Sequence[str] = first["decides"]
         self._directories = directories
         self.linked = linking.link(
             [path / SAVED_MODEL for path in directories],
@@ -158,9 +178,14 @@ class _Members(tf.Module):
             name: {n: s for n, s in available_scores(outputs).items() if can_fit or s.fit is None}
             for name, outputs in self.outputs.items()
         }
+        known = self.scores[DEFAULT]
+        if decision_score is not None and decision_score not in known:
+            raise UserError("--decision_score", f"one of {', '.join(known)}", repr(decision_score))
+        chosen = [] if decision_score is None else [decision_score]
+        self._decides = [*chosen, *first["decides"]]
         self.states = {
             name: score.fit(*self._held_out(score, held_out.FIT).values())
-            for name, score in self.scores[DEFAULT].items()
+            for name, score in known.items()
             if score.fit is not None
         }
         decisions = {name: self._decision(scores) for name, scores in self.scores.items()}
@@ -174,7 +199,7 @@ class _Members(tf.Module):
     ) -> tuple[EnsembleScore, tf.Tensor] | None:
         """What p-values are made of, and it of the inputs held out to calibrate, sorted.
 
-        It is the first of the family's choice that can be computed.
+        It is the one asked for, or else the first of the family's choice that can be computed.
         """
         score = next((scores[name] for name in self._decides if name in scores), None)
         if score is None or not self._has_held_out:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.scoring import dose
 
 State = Mapping[str, Any]
 
@@ -81,7 +82,16 @@ ENSEMBLE_SCORES: dict[str, EnsembleScore] = {
         ),
     )
 }
-"""Rows beside the mean and the variance of every output, which need none."""
+"""Rows beside `density_of_states` and the mean and variance of every output, which need none."""
+
+
+def density_of_states(statistics: tuple[str, ...]) -> EnsembleScore:
+    """The row "dose", of the member outputs that are marked as its statistics."""
+    return EnsembleScore(
+        *("dose", "Density of states", "nats", HIGHER_IS_NORMAL, statistics, dose.log_density),
+        fit=dose.fit,
+        main=True,
+    )
 
 
 def available_scores(outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleScore]:
@@ -98,6 +108,10 @@ def available_scores(outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleSco
         )
         moments[row.name] = row
     rows = {n: row for n, row in ENSEMBLE_SCORES.items() if set(row.inputs) <= set(outputs)}
+    statistics = tuple(name for name, spec in outputs.items() if spec.statistic)
+    if statistics:
+        dense = density_of_states(statistics)
+        rows = {dense.name: dense, **rows}
     return {**moments, **rows}
 
 

@@ -22,25 +22,26 @@ from tfp_genens.scoring.writers import open_writer
 
 
 def chosen_outputs(ensemble: Ensemble, outputs: Sequence[str] | None) -> tuple[str, ...]:
-    """The member outputs asked for, or all; raises UserError for one that the model lacks."""
+    """The scores asked for, or all member outputs; raises UserError for one that is not there."""
     names = tuple(ensemble.outputs) if outputs is None else tuple(outputs)
-    unknown = [name for name in names if name not in ensemble.outputs]
-    if unknown or not names:
-        raise UserError("--outputs", "some of " + ", ".join(ensemble.outputs), ", ".join(names))
+    known = (*ensemble.outputs, *ensemble.ensemble_scores)
+    if not names or not set(names) <= set(known):
+        raise UserError("--outputs", "some of " + ", ".join(known), ", ".join(names))
     return names
 
 
-def table_schema(ensemble: Ensemble, source: Source, outputs: Sequence[str]) -> pa.Schema:
+def table_schema(ensemble: Ensemble, source: Source, names: Sequence[str]) -> pa.Schema:
     """The columns of a score table: example_id, members' scores, ensemble scores, the verdict.
 
-    Ensemble scores are those of the outputs asked for, and the one that decides. What the columns
-    are stands in the schema's metadata, see `columns.ScoreFile`.
+    Ensemble scores are those asked for, those of the member outputs asked for, and the one that
+    decides. What the columns are stands in the schema's metadata, see `columns.ScoreFile`.
     """
-    decision_score = ensemble.decision_score(outputs)
+    decision_score = ensemble.decision_score(names)
+    outputs = [name for name in names if name in ensemble.outputs]
     scores = {
         name: spec
         for name, spec in ensemble.ensemble_scores.items()
-        if name == decision_score or set(ensemble.inputs_of(name)) <= set(outputs)
+        if name in (decision_score, *names) or set(ensemble.inputs_of(name)) <= set(outputs)
     }
     columns = [member_column(output, i) for output in outputs for i in ensemble.members]
     fields = [pa.field(EXAMPLE_ID, pa.string())]
@@ -78,7 +79,7 @@ def score_table(
       ensemble: the frozen ensemble.
       source: the inputs.
       batch_size: inputs scored at once.
-      outputs: which member outputs; all where None.
+      outputs: member outputs or ensemble scores; all where None.
       alpha: is_outlier is p_value <= alpha.
 
     Yields:
@@ -91,7 +92,7 @@ def score_table(
         if P_VALUE in scores:
             scores[IS_OUTLIER] = scores[P_VALUE] <= alpha
         columns = {EXAMPLE_ID: list(batch.example_ids), **scores}
-        for name in names:
+        for name in set(names) & set(ensemble.outputs):
             for member, values in zip(ensemble.members, scores[name].T, strict=True):
                 columns[member_column(name, member)] = values
         yield pa.table({field.name: columns[field.name] for field in schema}, schema=schema)

@@ -18,7 +18,12 @@ from tfp_genens.data import TrainingData, load_training_data
 from tfp_genens.errors import UserError
 from tfp_genens.files import make_directory, read_json, require_keys, write_json
 from tfp_genens.models.family import Family
-from tfp_genens.scoring.freeze import ensemble_dir, freeze_ensemble, unfinished_members
+from tfp_genens.scoring.freeze import (
+    ensemble_dir,
+    freeze_ensemble,
+    frozen_decision_score,
+    unfinished_members,
+)
 from tfp_genens.training.config import Run
 from tfp_genens.training.loop import NonFiniteLossError
 from tfp_genens.training.member import train_member
@@ -48,7 +53,8 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
 
     Raises:
       UserError: the run directory holds another configuration, is being written by another
-        trainer, the data do not suit the model, or its members would all be alike.
+        trainer, the data do not suit the model, its members would all be alike, or they lack the
+        score that is to decide.
       Stopped: a signal came; training continues when the same command is run again.
     """
     git_commit()  # of the code as it starts, whatever is edited while it trains
@@ -70,9 +76,12 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
         )
         if not _train(run, options, family, data, missing):
             return 1
-    is_frozen = is_finished(ensemble_dir(run_dir))
+    is_frozen = is_finished(ensemble_dir(run_dir)) and (
+        options.decision_score in (None, frozen_decision_score(run_dir))
+    )
     if not unfinished_members(run_dir) and (missing or not is_frozen):
-        print(f"{freeze_ensemble(run_dir)}: {num_members} members frozen as one", file=sys.stderr)
+        directory = freeze_ensemble(run_dir, decision_score=options.decision_score)
+        print(f"{directory}: {num_members} members frozen as one", file=sys.stderr)
     elif not missing:
         print(f"{run_dir}: finished, nothing to do", file=sys.stderr)
     return 0

@@ -4,9 +4,9 @@ It is made of evaluations whose in-distribution inputs are held out for such cho
 sets are corruptions of them: no anomaly is looked at.
 """
 
-import functools
+import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,16 +21,11 @@ from tfp_genens.scoring import dose
 
 FIT = "held_out_fit"
 CORRUPTED = "corrupted_"
-TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
-EXTRAS = ("loc_norm", "input_complexity")
 LEAD = 0.5
 """Points of AUROC by which a larger set of statistics must be ahead of a smaller one."""
 
-CANDIDATES = {
-    " + ".join(("terms", *extras)): (*TERMS, *extras)
-    for num in range(len(EXTRAS) + 1)
-    for extras in itertools.combinations(EXTRAS, num)
-}
+_TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
+_COLUMNS = ("largest_distortion", "distortion_norm")
 BESIDE = ("waic", "log_prob_mean", "rate_mean", "distortion_mean", "elbo_mean")
 """Scores of the ensemble that there are already."""
 
@@ -40,33 +35,83 @@ Score = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 """Member outputs of a set -> float64 [num_inputs], higher for normal inputs."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a family's sets of statistics are made of.
+
+    Attributes:
+      base: beginnings of the names of those that every set has.
+      extras: those that it may have.
+    """
+
+    base: tuple[str, ...]
+    extras: tuple[str, ...]
+
+    def candidates(self, outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Name of a set -> the member outputs in it, smaller sets first."""
+        base = tuple(name for name in outputs if name.startswith(self.base))
+        return {
+            " + ".join(("terms", *extras)): (*base, *extras)
+            for num in range(len(self.extras) + 1)
+            for extras in itertools.combinations(self.extras, num)
+        }
+
+
+CHOICES = {
+    "vae": Choice(_TERMS, ("loc_norm", "input_complexity")),
+    "tabular_vae": Choice(_TERMS, ("loc_norm", *_COLUMNS)),
+    "glow": Choice(("level_",), ("input_complexity",)),
+}
+
+
 def table(evaluations: Sequence[Evaluation]) -> Document:
     """Every candidate on every corruption, and the one that the protocol's rule takes.
 
     Raises:
-      UserError: an evaluation lacks the fitted inputs, corruptions or statistics.
+      UserError: an evaluation lacks the fitted inputs, corruptions or statistics, or they are not
+        of one family.
     """
-    records = pd.concat([_judged(evaluation) for evaluation in evaluations])
+    candidates = _candidates(evaluations)
+    records = pd.concat([_judged(evaluation, candidates) for evaluation in evaluations])
     of_trained = records.groupby(["variant", "train_dataset"], sort=False)["auroc"]
-    summary = of_trained.agg(["mean", "min"]).unstack("train_dataset")
-    means = summary["mean"].mean(axis=1)
-    best = means[list(CANDIDATES)].max()
-    chosen = next(name for name in CANDIDATES if means[name] > best - LEAD)
+    averages, lowest = (of_trained.agg(how).unstack("train_dataset") for how in ("mean", "min"))
+    means = averages.mean(axis="columns")
+    best = means[list(candidates)].max()
+    chosen = next(name for name in candidates if means[name] > best - LEAD)
     labels = {e.document["train_dataset"]: shared.train_label(e.document) for e in evaluations}
     lines = pd.DataFrame({"variant": means.index, "mean": means.to_numpy()}, means.index)
     for name, label in labels.items():
-        lines[f"{label}, mean"] = summary["mean"][name]
-        lines[f"{label}, lowest"] = summary["min"][name]
+        lines[f"{label}, mean"] = averages[name]
+        lines[f"{label}, lowest"] = lowest[name]
     kinds = records.drop_duplicates("variant").set_index("variant")["kind"]
     context = {
+        "model": evaluations[0].document["model"],
         "chosen": chosen,
-        "best": means[list(CANDIDATES)].idxmax(),
+        "best": means[list(candidates)].idxmax(),
         "lead": LEAD,
         "lines": {kind: lines[kinds[lines.index] == kind] for kind in kinds.unique()},
         "evaluations": evaluations,
         "corruptions": [_by_corruption(evaluation, records) for evaluation in evaluations],
     }
     return Document("ablation", context, records)
+
+
+def _candidates(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
+    """Sets of statistics by name; raises UserError as `table` does."""
+    models = list(dict.fromkeys(evaluation.document["model"] for evaluation in evaluations))
+    if len(models) > 1 or models[0] not in CHOICES:
+        expected = f"evaluations of one model of {', '.join(CHOICES)}"
+        raise UserError(ARGUMENT, expected, ", ".join(models))
+    first = evaluations[0].in_distribution.scores.member_scores
+    candidates = CHOICES[models[0]].candidates(first)
+    for evaluation in evaluations:
+        configurations.require_scores(evaluation, list(candidates.values())[-1])
+        there = [ood.name for ood in evaluation.ood]
+        if FIT not in there or not any(name.startswith(CORRUPTED) for name in there):
+            expected = f"an evaluation with {FIT} and corruptions among its sets"
+            got = f"{evaluation.directory}, which has {', '.join(there)}"
+            raise UserError(ARGUMENT, expected, got)
+    return candidates
 
 
 def _by_corruption(evaluation: Evaluation, records: pd.DataFrame) -> pd.DataFrame:
@@ -77,51 +122,47 @@ def _by_corruption(evaluation: Evaluation, records: pd.DataFrame) -> pd.DataFram
     return shared.wide(texts, "ood_dataset", "variant", "Corruption", labels)
 
 
-def _judged(evaluation: Evaluation) -> pd.DataFrame:
+def _judged(evaluation: Evaluation, candidates: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
     """A row a variant and corruption: AUROC of the inputs held out to choose by, percent."""
-    outputs = _outputs(evaluation)
-    names = [name for name in outputs if name.startswith(CORRUPTED)]
+    names = list(candidates.values())[-1]
+    of_outputs = {name: shared.values(evaluation, name) for name in names}
+    outputs: Outputs = {
+        ood.name: {output: of_sets[ood.name] for output, of_sets in of_outputs.items()}
+        for ood in (evaluation.in_distribution, *evaluation.ood)
+    }
+    corrupted = [name for name in outputs if name.startswith(CORRUPTED)]
     lines = []
-    for kind, variants in _variants(evaluation, outputs[FIT]).items():
+    for kind, variants in _variants(evaluation, candidates, outputs[FIT]).items():
         for variant, score in variants.items():
             inside = score(outputs[IN_DISTRIBUTION])
-            for name in names:
+            for name in corrupted:
                 auroc = 100.0 * metrics.auroc(inside, score(outputs[name]), "higher_is_normal")
                 lines.append((kind, variant, name, auroc))
-    found = pd.DataFrame(lines, columns=["kind", "variant", "ood_dataset", "auroc"])
-    scores = evaluation.in_distribution.scores
-    for score in (name for name in BESIDE if name in scores.ensemble_scores):
-        rows = [evaluation.row(name, score)["auroc"] for name in names]
-        about = {"kind": "scores", "variant": evaluation.score_label(score)}
-        beside = pd.DataFrame({**about, "ood_dataset": names, "auroc": rows})
-        found = pd.concat([found, beside], ignore_index=True)
-    return pd.DataFrame(shared.identity(evaluation), found.index).join(found)
-
-
-def _outputs(evaluation: Evaluation) -> Outputs:
-    configurations.require_scores(evaluation, (*TERMS, *EXTRAS))
-    there = [ood.name for ood in evaluation.ood]
-    if FIT not in there or not any(name.startswith(CORRUPTED) for name in there):
-        expected = f"an evaluation with {FIT} and corruptions among its sets"
-        raise UserError(ARGUMENT, expected, f"{evaluation.directory}, which has {', '.join(there)}")
-    of_outputs = {name: shared.values(evaluation, name) for name in (*TERMS, *EXTRAS)}
-    return {
-        name: {output: of_sets[name] for output, of_sets in of_outputs.items()}
-        for name in (IN_DISTRIBUTION, *there)
-    }
+    there = evaluation.in_distribution.scores.ensemble_scores
+    for beside in (name for name in BESIDE if name in there):
+        label = evaluation.score_label(beside)
+        lines += [
+            ("scores", label, name, evaluation.row(name, beside)["auroc"]) for name in corrupted
+        ]
+    columns = ["kind", "variant", "ood_dataset", "auroc"]
+    about = shared.identity(evaluation)
+    return pd.DataFrame([{**about, **dict(zip(columns, line, strict=True))} for line in lines])
 
 
 def _variants(
-    evaluation: Evaluation, fitted: Mapping[str, np.ndarray]
+    evaluation: Evaluation,
+    candidates: Mapping[str, tuple[str, ...]],
+    fitted: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Score]]:
     """What is compared, by kind: sets of statistics; densities and members, of the whole set."""
-    everything = CANDIDATES[list(CANDIDATES)[-1]]
+    everything = list(candidates.values())[-1]
     members = np.arange(evaluation.document["members"])
-    density = functools.partial(_density, fitted, members=members)
     return {
-        "statistics": {name: density(names) for name, names in CANDIDATES.items()},
+        "statistics": {
+            name: _density(fitted, names, members) for name, names in candidates.items()
+        },
         "densities": {
-            f"{num} Gaussian{'s' if num > 1 else ''}": density(everything, candidates=(num,))
+            f"{num} Gaussian{'s' if num > 1 else ''}": _density(fitted, everything, members, (num,))
             for num in dose.NUM_COMPONENTS
         },
         "members": {
