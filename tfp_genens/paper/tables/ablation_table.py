@@ -5,6 +5,7 @@ sets are corruptions of them: no anomaly is looked at.
 """
 
 import dataclasses
+import fnmatch
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -40,7 +41,7 @@ class Choice:
     """What a family's sets of statistics are made of.
 
     Attributes:
-      base: beginnings of the names of those that every set has.
+      base: names, or patterns of names, of those that every set has.
       extras: those that it may have.
     """
 
@@ -49,7 +50,11 @@ class Choice:
 
     def candidates(self, outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Name of a set -> the member outputs in it, smaller sets first."""
-        base = tuple(name for name in outputs if name.startswith(self.base))
+        there = list(outputs)
+        # A pattern that fits nothing stays, to be missed by its name.
+        base = [
+            name for pattern in self.base for name in fnmatch.filter(there, pattern) or [pattern]
+        ]
         return {
             " + ".join(("terms", *extras)): (*base, *extras)
             for num in range(len(self.extras) + 1)
@@ -60,7 +65,7 @@ class Choice:
 CHOICES = {
     "vae": Choice(_TERMS, ("loc_norm", "input_complexity")),
     "tabular_vae": Choice(_TERMS, ("loc_norm", *_COLUMNS)),
-    "glow": Choice(("level_",), ("input_complexity",)),
+    "glow": Choice(("level_*",), ("input_complexity",)),
 }
 
 

@@ -1,0 +1,122 @@
+"""Which statistics the protocol takes, from evaluations whose statistics were made by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from support import evaluations, read_back
+
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.errors import UserError
+from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.paper.tables import ablation_table
+from tfp_genens.reporting.evaluation_files import EvaluatedSet
+from tfp_genens.scoring import dose
+
+TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
+NAMES = (*TERMS, "loc_norm", "input_complexity")
+OUTPUTS = {name: OutputSpec("nats", HIGHER_IS_NORMAL) for name in NAMES}
+NUM = 200
+MEMBERS = (0, 1)
+
+
+def statistics(seed, **shifts):
+    """Standard normal, but for those that are moved."""
+    rng = np.random.default_rng(seed)
+    shape = [len(MEMBERS), NUM]
+    return {name: rng.normal(shifts.get(name, 0.0), 1, shape) for name in NAMES}
+
+
+def make(train_dataset="mnist", model="vae", **corrupted):
+    """An evaluation with one corruption a keyword, which moves the statistics that it names."""
+    first = evaluations.evaluation(MEMBERS, {}, train_dataset=train_dataset, model=model)
+    moves = {"held_out_fit": {}, **{f"corrupted_{name}": how for name, how in corrupted.items()}}
+    inside = evaluations.scored(statistics(0), OUTPUTS, MEMBERS)
+    ood, rows = [], []
+    for seed, (name, how) in enumerate(moves.items(), 1):
+        scores = evaluations.scored(statistics(seed, **how), OUTPUTS, MEMBERS)
+        ood.append(EvaluatedSet(name, name, scores, {}, 0))
+        rows += make_rows(
+            inside, scores, ood_dataset=name, description="", attacked_members=None,
+            train_dataset=train_dataset, model=model, num_bootstrap=10, seed=0,
+        )  # fmt: skip
+    document = {**first.document, "rows": rows}
+    in_set = dataclasses.replace(first.in_distribution, scores=inside)
+    parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}
+    return dataclasses.replace(first, directory=Path(train_dataset), **parts)
+
+
+def records(found, kind="statistics"):
+    return {
+        (r["variant"], r["ood_dataset"]): r["auroc"] for r in found.records if r["kind"] == kind
+    }
+
+
+def test_numbers_are_those_of_densities_fitted_on_the_held_out_part():
+    evaluation = make(blur={"log_scale": 1.5})
+    found = records(read_back.read(ablation_table.table, [evaluation]))
+    inside, fitted, corrupted = (
+        statistics(seed, **how) for seed, how in [(0, {}), (1, {}), (2, {"log_scale": 1.5})]
+    )
+    state = dose.fit(*(fitted[name] for name in TERMS))
+    values = [
+        dose.log_density(*(of_set[name] for name in TERMS), state=state)
+        for of_set in (inside, corrupted)
+    ]
+    expected = 100 * roc_auc_score(np.repeat([0, 1], NUM), -np.concatenate(values))
+    assert found["terms", "corrupted_blur"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_set_is_enlarged_only_where_that_helps():
+    plain = ablation_table.table([make(blur={"log_scale": 2.0})])
+    assert plain.context["chosen"] == "terms"
+    helped = ablation_table.table([make(blur={"input_complexity": 2.0})])
+    assert helped.context["chosen"] == helped.context["best"] == "terms + input_complexity"
+
+
+def test_training_sets_and_corruptions_count_alike():
+    both = [
+        make(blur={"loc_norm": 3.0}, noise={"log_scale": 3.0}),
+        make("fashion_mnist", blur={"loc_norm": 3.0}, noise={"log_scale": 3.0}),
+    ]
+    found = ablation_table.table(both)
+    lines = found.context["lines"]["statistics"].set_index("variant")
+    one = lines.loc["terms"]
+    of_sets = [one[column] for column in lines.columns if column.endswith(", mean")]
+    assert len(of_sets) == 2
+    assert one["mean"] == pytest.approx(np.mean(of_sets))
+    assert found.context["chosen"] == "terms + loc_norm"
+
+
+def test_densities_members_and_the_scores_that_there_were_are_beside():
+    read = read_back.read(ablation_table.table, [make(blur={"log_scale": 2.0})])
+    variants = {
+        kind: {variant for variant, _ in records(read, kind)} for kind in ("densities", "members")
+    }
+    assert variants["members"] == {"1 member", "2 members"}
+    assert "1 Gaussian" in variants["densities"]
+    assert "8 Gaussians" in variants["densities"]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        (lambda: make(), "an evaluation with held_out_fit and corruptions"),
+        (
+            lambda: evaluations.evaluation(sets={"corrupted_blur": 0.0}),
+            "evaluations that have prior_log_prob, log_scale, distortion_at_mean, loc_norm",
+        ),
+        (lambda: evaluations.evaluation(model="wgan"), "one model of vae, tabular_vae, glow"),
+    ],
+)
+def test_what_it_cannot_be_made_of_is_refused(evaluation, message):
+    with pytest.raises(UserError, match=message):
+        ablation_table.table([evaluation()])
+
+
+def test_two_models_are_two_tables():
+    both = [make(blur={}), make(model="tabular_vae", blur={})]
+    with pytest.raises(UserError, match="one model of"):
+        ablation_table.table(both)
