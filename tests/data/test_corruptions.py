@@ -1,7 +1,5 @@
 """Corruptions: what each keeps, and what it changes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -159,17 +157,3 @@ def test_sets_are_on_the_raw_scale():
 def test_sets_need_what_they_are_made_of(name, values, spec):
     with pytest.raises(UserError, match=f"--ood={name}: expected a model of "):
         open_ood(name, context(values, spec))
-
-
-def test_held_out_inputs_are_what_the_context_gives():
-    asked = []
-
-    def held_out(part):
-        asked.append(part)
-        return source(ROWS, TABLE)
-
-    given_context = dataclasses.replace(context(ROWS, TABLE), held_out=held_out)
-    np.testing.assert_array_equal(values_of("held_out_fit", given_context), ROWS.astype("float32"))
-    assert asked == ["fit"]
-    with pytest.raises(ValueError, match=r"`context\.held_out`"):
-        values_of("held_out_fit", context(ROWS, TABLE))

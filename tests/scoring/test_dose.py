@@ -70,8 +70,8 @@ def test_statistics_are_taken_by_their_logarithm_where_all_are_positive():
     positive, signed = rng.lognormal(2, 1, [1, 500]), rng.normal(size=[1, 500])
     state = dose.fit(positive, signed)
     floor = state["floor"]
-    assert floor[0] == dose.FLOOR_SHARE * positive.min()
-    assert np.isnan(floor[1])
+    assert floor[0, 0] == dose.FLOOR_SHARE * positive.min()
+    assert np.isnan(floor[0, 1])
     np.testing.assert_allclose(
         dose.transformed(np.stack([positive, signed], axis=-1), floor),
         np.stack([np.log(positive), signed], axis=-1),
@@ -79,15 +79,26 @@ def test_statistics_are_taken_by_their_logarithm_where_all_are_positive():
 
 
 def test_below_the_floor_the_logarithm_goes_on_along_its_tangent():
-    floor = np.array([0.5])
-    x = np.array([[0.5], [0.25], [0.0], [-3.0]])
+    floor = np.array([[0.5]])
+    x = np.array([[[0.5], [0.25], [0.0], [-3.0]]])
     expected = np.log(0.5) + (x - 0.5) / 0.5
     np.testing.assert_allclose(dose.transformed(x, floor), expected)
     with tf.GradientTape() as tape:
-        inputs = tf.constant([[0.6], [0.1]], tf.float64)
+        inputs = tf.constant([[[0.6], [0.1]]], tf.float64)
         tape.watch(inputs)
         values = dose.transformed(inputs, floor)
-    np.testing.assert_allclose(tape.gradient(values, inputs), [[1 / 0.6], [1 / 0.5]])
+    np.testing.assert_allclose(tape.gradient(values, inputs), [[[1 / 0.6], [1 / 0.5]]])
+
+
+def test_a_member_is_fitted_as_if_there_were_no_others():
+    statistics = [np.exp(two_clouds()[0] / 30), two_clouds()[1]]
+    statistics[0][1] -= 1.0  # of the second member not all are positive
+    together = dose.fit(*statistics)
+    alone = [dose.fit(*(s[member : member + 1] for s in statistics)) for member in (0, 1)]
+    found = dose.member_log_density(*map(tf.constant, statistics), state=together)
+    for member, state in enumerate(alone):
+        of_one = log_density([s[member : member + 1] for s in statistics], state)
+        np.testing.assert_allclose(found[member], of_one, rtol=1e-9)
 
 
 STATE = dose.fit(*two_clouds())

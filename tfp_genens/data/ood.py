@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tfp_genens.artifact.held_out import FIT
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import adversarial, noise, transforms
 from tfp_genens.data.adversarial import Attack, Differentiable
@@ -47,7 +46,6 @@ class OodContext:
       ensemble: frozen members; only the adversarial sets use them.
       data_dir: where tensorflow_datasets keeps its sets; None for its default.
       train_dataset: what the model was trained on: its name in DATASETS, or a SPEC.
-      held_out: part -> normal inputs that the model was not trained on, see `TrainingData`.
     """
 
     test: Source
@@ -57,7 +55,6 @@ class OodContext:
     ensemble: Differentiable | None = None
     data_dir: str | None = None
     train_dataset: str = ""
-    held_out: Callable[[str], Source] | None = None
 
     def open(self, spec: str, input_spec: InputSpec | None) -> Source:
         return open_source(spec, input_spec, argument=ARGUMENT, data_dir=self.data_dir)
@@ -176,12 +173,6 @@ def _resized_set(
     return _row(name, build, needs=needs, is_read=True)
 
 
-def _held_out_fit(context: OodContext) -> Source:
-    if context.held_out is None:
-        raise ValueError("`context.held_out` must be given for held_out_fit; got None.")
-    return context.held_out(FIT)
-
-
 def _corrupted_set(name: str, corrupt: Corrupt, needs: str) -> OodSet:
     """What docs/protocol.md chooses scores by."""
 
@@ -291,7 +282,6 @@ OOD_SETS: dict[str, OodSet] = {
             "adversarial_lowered_as_released",
             dataclasses.replace(AS_RELEASED, gradient=adversarial.member_descent),
         ),
-        _row("held_out_fit", _held_out_fit),
         *(_corrupted_set(*named, BOUNDED_IMAGES) for named in CORRUPTIONS.items()),
         *(_corrupted_set(*named, ROWS) for named in ROW_CORRUPTIONS.items()),
     )

@@ -8,19 +8,19 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfp_genens import __version__
-from tfp_genens.artifact.held_out import TUNE
+from tfp_genens.artifact.held_out import FILE, TUNE
 from tfp_genens.artifact.manifest import git_commit, member_dir
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.config import EvaluateConfig, member_numbers
 from tfp_genens.data import ood as ood_sets
-from tfp_genens.data.datasets import DATASETS, TrainingData, load_training_data
+from tfp_genens.data.datasets import DATASETS, load_training_data
 from tfp_genens.data.sources import Source, take
 from tfp_genens.data.specs import open_source
 from tfp_genens.errors import UserError
@@ -51,15 +51,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     ensure_frozen(config.run_dir, members)
     ensemble = Ensemble.load(config.run_dir, members)
     in_spec, ood_names = _sets(config, ensemble)
-    held_out = _held_out(config, ensemble)
     if in_spec == HELD_OUT:
-        everything = held_out(TUNE)
+        everything = _held_out(config, ensemble)
     else:
         everything = open_source(
             in_spec, ensemble.input_spec, argument="--in_distribution", data_dir=config.data_dir
         )
     source = take(everything, config.num_examples)
-    in_scores, judged = _judged_sets(config, ensemble, source, held_out, ood_names, output_dir)
+    in_scores, judged = _judged_sets(config, ensemble, source, ood_names, output_dir)
     document = _document(config, ensemble, in_spec, in_scores, judged)
     measured = accuracy.measure(
         ensemble,
@@ -73,31 +72,26 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     document["notes"] = notes(document)
     write_results(output_dir, document)
     _write_model_samples(ensemble, output_dir, config.seed)
-    _copy_training_metrics(config.run_dir, ensemble, output_dir)
+    _copy_of_members(config.run_dir, ensemble, output_dir)
     return document
 
 
-def _held_out(config: EvaluateConfig, ensemble: Ensemble) -> Callable[[str], Source]:
-    """Part -> the inputs that the run held out of training for this use."""
-
-    @functools.cache
-    def data() -> TrainingData:
-        trained = ensemble.manifest["config"]
-        return load_training_data(
-            trained["dataset"],
-            validation_fraction=trained["validation_fraction"],
-            seed=trained["seed"],
-            data_dir=config.data_dir,
-        )
-
-    return lambda part: data().held_out_source(part)
+def _held_out(config: EvaluateConfig, ensemble: Ensemble) -> Source:
+    """The inputs that the run held out of training to choose by."""
+    trained = ensemble.manifest["config"]
+    data = load_training_data(
+        trained["dataset"],
+        validation_fraction=trained["validation_fraction"],
+        seed=trained["seed"],
+        data_dir=config.data_dir,
+    )
+    return data.held_out_source(TUNE)
 
 
 def _judged_sets(
     config: EvaluateConfig,
     ensemble: Ensemble,
     source: Source,
-    held_out: Callable[[str], Source],
     ood_names: Sequence[str],
     output_dir: Path,
 ) -> tuple[ScoreFile, dict[str, list[dict[str, Any]]]]:
@@ -113,7 +107,6 @@ def _judged_sets(
         ensemble=ensemble,
         data_dir=config.data_dir,
         train_dataset=ensemble.train_dataset,
-        held_out=held_out,
     )
     judged: dict[str, list[dict[str, Any]]] = {"rows": [], "sets": [], "missing": []}
     for asked in ood_names:
@@ -303,14 +296,21 @@ def _write_model_samples(ensemble: Ensemble, output_dir: Path, seed: int) -> Non
     )
 
 
-def _copy_training_metrics(run_dir: str, ensemble: Ensemble, output_dir: Path) -> None:
-    """Reports are made from an evaluation's files alone, and training curves belong in them."""
+def _copy_of_members(run_dir: str, ensemble: Ensemble, output_dir: Path) -> None:
+    """Reports are made from an evaluation's files alone: what training recorded belongs in them,
+    and what scores may be fitted on.
+    """
     for manifest in ensemble.manifests:
-        source = member_dir(run_dir, manifest["member"]) / "metrics.csv"
-        target = results.training_path(output_dir, manifest["member"])
-        target.parent.mkdir(exist_ok=True)
-        if source.exists():
-            with atomic_path(target) as temporary:
-                temporary.write_bytes(source.read_bytes())
-        else:
-            target.unlink(missing_ok=True)  # of an earlier evaluation
+        number = manifest["member"]
+        directory = member_dir(run_dir, number)
+        _copy(directory / "metrics.csv", results.training_path(output_dir, number))
+        _copy(directory / FILE, results.held_out_dir(output_dir, number) / FILE)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.exists():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(source.read_bytes())
+    else:
+        target.unlink(missing_ok=True)  # of an earlier evaluation

@@ -4,6 +4,7 @@ O/results.json            see README
 O/scores/NAME.parquet     scores of one set
 O/examples/NAME.npz       a few of its inputs
 O/training/member_I.csv   what training recorded of a member
+O/held_out/member_I/      its scores of held-out inputs, see `artifact.held_out`
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,10 @@ def examples_path(output_dir: Path, name: str) -> Path:
 
 def training_path(output_dir: Path, member: int) -> Path:
     return output_dir / "training" / f"member_{member}.csv"
+
+
+def held_out_dir(output_dir: Path, member: int) -> Path:
+    return output_dir / "held_out" / f"member_{member}"
 
 
 def score_label(document: Mapping[str, Any], score: str) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfp_genens.artifact import held_out
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
@@ -17,6 +18,7 @@ from tfp_genens.files import read_json
 from tfp_genens.scoring.columns import ScoreFile, member_column, read_scores
 
 ARGUMENT = "--evaluation_dir"
+REMEDY = "`tfp_genens.export --renew` and `tfp_genens.evaluate` make them"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,20 @@ class Evaluation:
     def sets(self) -> tuple[EvaluatedSet, ...]:
         """The in-distribution set, then the OoD sets."""
         return (self.in_distribution, *self.ood)
+
+    def held_out(self, part: str, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Member outputs of normal inputs held out of training: float64 [num_members, num_inputs].
+
+        part: FIT or CALIBRATE, see `artifact.held_out`. Raises UserError where the evaluation has
+        none, as those have not that an earlier version made.
+        """
+        members = self.in_distribution.scores.members
+        directories = [results.held_out_dir(self.directory, member) for member in members]
+        try:
+            return held_out.read(directories, outputs, part)
+        except (FileNotFoundError, KeyError) as e:
+            expected = f"held-out scores ({', '.join(outputs)}) beside {self.directory}"
+            raise UserError(self.argument, expected, f"none; {REMEDY}") from e
 
     @property
     def has_images(self) -> bool:

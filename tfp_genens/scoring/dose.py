@@ -30,22 +30,22 @@ def fit(
 ) -> dict[str, np.ndarray]:
     """A mixture of Gaussians a member, of standardised statistics.
 
-    A statistic that is positive for all held-out inputs of all members is taken by its logarithm.
-    The number of Gaussians is the one with the highest log-likelihood in cross-validation, for each
-    member by itself.
+    Each member has one by itself: what it is does not depend on the others. A statistic that is
+    positive for all held-out inputs is taken by its logarithm, and the number of Gaussians is the
+    one with the highest log-likelihood in cross-validation.
 
     Args:
       *statistics: of held-out normal inputs, float64 [num_members, num_inputs] each.
       candidates: numbers of Gaussians to choose from.
 
     Returns:
-      float64: "floor" [num_statistics], NaN where no logarithm is taken; "loc" and "scale"
+      float64: "floor", NaN where no logarithm is taken, "loc" and "scale"
       [num_members, num_statistics]; "log_weights" [num_members, num_components], "means" and
       "whitening" [num_members, num_components, num_statistics(, num_statistics)]. Members with
       fewer Gaussians have some without weight.
     """
     values = np.stack(statistics, axis=-1)
-    lowest = values.min(axis=(0, 1))
+    lowest = values.min(axis=1)
     floor = np.where(lowest > 0, FLOOR_SHARE * lowest, np.nan)
     values = transformed(values, floor).numpy()
     loc, scale = values.mean(axis=1), values.std(axis=1)
@@ -80,16 +80,20 @@ def _mixture(values: np.ndarray, candidates: Sequence[int]) -> Any:
 
 
 def transformed(values, floor) -> tf.Tensor:
-    """The logarithm where `floor` [num_statistics] is a number: below it, its tangent there."""
-    values, floor = tf.cast(values, tf.float64), tf.cast(floor, tf.float64)
+    """The logarithm where `floor` is a number: below it, its tangent there.
+
+    values: [num_members, batch, num_statistics]; floor: [num_members, num_statistics].
+    """
+    values = tf.cast(values, tf.float64)
+    floor = tf.cast(floor, tf.float64)[:, tf.newaxis]
     is_log = tf.math.is_finite(floor)
     safe = tf.where(is_log, floor, 1.0)
     log = tf.math.log(tf.maximum(values, safe)) + tf.minimum(values - safe, 0.0) / safe
     return tf.where(is_log, log, values)
 
 
-def log_density(*statistics: tf.Tensor, state) -> tf.Tensor:
-    """The mean over members of their log densities, in nats of standardised statistics.
+def member_log_density(*statistics: tf.Tensor, state) -> tf.Tensor:
+    """Log densities in nats of standardised statistics.
 
     Finite for any finite statistics, and the lower the further out they are.
 
@@ -98,7 +102,7 @@ def log_density(*statistics: tf.Tensor, state) -> tf.Tensor:
       state: what `fit` returned.
 
     Returns:
-      float64 [batch].
+      float64 [num_members, batch].
     """
     values = transformed(tf.stack(statistics, axis=-1), state["floor"])
     x = (values - state["loc"][:, np.newaxis]) / state["scale"][:, np.newaxis]
@@ -107,4 +111,9 @@ def log_density(*statistics: tf.Tensor, state) -> tf.Tensor:
     log_det = np.log(np.einsum("mcss->mcs", state["whitening"])).sum(axis=-1)
     norm = state["log_weights"] + log_det - 0.5 * len(statistics) * np.log(2.0 * np.pi)
     log_densities = norm[:, np.newaxis] - 0.5 * tf.reduce_sum(whitened**2, axis=-1)
-    return tf.reduce_mean(tf.reduce_logsumexp(log_densities, axis=-1), axis=0)
+    return tf.reduce_logsumexp(log_densities, axis=-1)
+
+
+def log_density(*statistics: tf.Tensor, state) -> tf.Tensor:
+    """The mean over members of `member_log_density`, [batch]: the score."""
+    return tf.reduce_mean(member_log_density(*statistics, state=state), axis=0)

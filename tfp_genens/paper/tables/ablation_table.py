@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from tfp_genens.artifact.held_out import FIT
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import metrics
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
@@ -20,7 +21,6 @@ from tfp_genens.paper.documents import Document
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 from tfp_genens.scoring import dose
 
-FIT = "held_out_fit"
 CORRUPTED = "corrupted_"
 LEAD = 0.5
 """Points of AUROC by which a larger set of statistics must be ahead of a smaller one."""
@@ -73,7 +73,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """Every candidate on every corruption, and the one that the protocol's rule takes.
 
     Raises:
-      UserError: an evaluation lacks the fitted inputs, corruptions or statistics, or they are not
+      UserError: an evaluation lacks held-out scores, corruptions or statistics, or they are not
         of one family.
     """
     candidates = _candidates(evaluations)
@@ -112,8 +112,8 @@ def _candidates(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]
     for evaluation in evaluations:
         configurations.require_scores(evaluation, list(candidates.values())[-1])
         there = [ood.name for ood in evaluation.ood]
-        if FIT not in there or not any(name.startswith(CORRUPTED) for name in there):
-            expected = f"an evaluation with {FIT} and corruptions among its sets"
+        if not any(name.startswith(CORRUPTED) for name in there):
+            expected = "an evaluation with corruptions among its sets"
             got = f"{evaluation.directory}, which has {', '.join(there)}"
             raise UserError(ARGUMENT, expected, got)
     return candidates
@@ -137,7 +137,9 @@ def _judged(evaluation: Evaluation, candidates: Mapping[str, tuple[str, ...]]) -
     }
     corrupted = [name for name in outputs if name.startswith(CORRUPTED)]
     lines = []
-    for kind, variants in _variants(evaluation, candidates, outputs[FIT]).items():
+    for kind, variants in _variants(
+        evaluation, candidates, evaluation.held_out(FIT, names)
+    ).items():
         for variant, score in variants.items():
             inside = score(outputs[IN_DISTRIBUTION])
             for name in corrupted:
