@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from support import evaluations, read_back
@@ -88,6 +89,13 @@ def test_a_set_is_enlarged_only_where_that_helps(make):
     assert helped.context["chosen"] == helped.context["best"] == "terms + input_complexity"
 
 
+def test_of_sets_of_one_size_the_better_is_taken():
+    """97.6 is not far below 98, and nor is 97.7."""
+    candidates = {"a": "x", "a + b": "xb", "a + c": "xc", "a + b + c": "xbc"}
+    means = pd.Series([97.0, 97.6, 97.7, 98.0, 99.0], [*candidates, "1 Gaussian"])
+    assert ablation_table._chosen(candidates, means) == ("a + b + c", "a + c")
+
+
 def test_training_sets_and_corruptions_count_alike(make):
     both = [
         make(blur={"loc_norm": 3.0}, noise={"log_scale": 3.0}),
@@ -115,7 +123,7 @@ def test_densities_members_and_the_scores_that_there_were_are_beside(make):
 @pytest.mark.parametrize(
     ("evaluation", "message"),
     [
-        (lambda make: make(), "an evaluation with corruptions"),
+        (lambda make: make(), "evaluations of OoD sets"),
         (
             lambda make: evaluations.evaluation(sets={"corrupted_blur": 0.0}),
             "evaluations that have prior_log_prob, log_scale, distortion_at_mean, loc_norm",

@@ -89,7 +89,7 @@ STATISTICS = {
     "distortion_at_mean": OutputSpec(
         "nats", LOWER_IS_NORMAL, "Distortion at the mean", statistic=True
     ),
-    "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean"),
+    "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean", statistic=True),
 }
 """Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm."""
 

@@ -81,8 +81,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     of_trained = records.groupby(["variant", "train_dataset"], sort=False)["auroc"]
     averages, lowest = (of_trained.agg(how).unstack("train_dataset") for how in ("mean", "min"))
     means = averages.mean(axis="columns")
-    best = means[list(candidates)].max()
-    chosen = next(name for name in candidates if means[name] > best - LEAD)
+    best, chosen = _chosen(candidates, means)
     labels = {e.document["train_dataset"]: shared.train_label(e.document) for e in evaluations}
     lines = pd.DataFrame({"variant": means.index, "mean": means.to_numpy()}, means.index)
     for name, label in labels.items():
@@ -92,13 +91,22 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     context = {
         "model": evaluations[0].document["model"],
         "chosen": chosen,
-        "best": means[list(candidates)].idxmax(),
+        "best": best,
         "lead": LEAD,
         "lines": {kind: lines[kinds[lines.index] == kind] for kind in kinds.unique()},
         "evaluations": evaluations,
         "corruptions": [_by_corruption(evaluation, records) for evaluation in evaluations],
     }
     return Document("ablation", context, records)
+
+
+def _chosen(candidates: Mapping[str, Sequence[str]], means: pd.Series) -> tuple[str, str]:
+    """The set with the highest mean; and the best of the smallest that it is not far ahead of."""
+    means = means[list(candidates)]
+    near = means[means > means.max() - LEAD]
+    smallest = min(len(candidates[name]) for name in near.index)
+    chosen = near[[name for name in near.index if len(candidates[name]) == smallest]].idxmax()
+    return str(means.idxmax()), str(chosen)
 
 
 def _candidates(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
