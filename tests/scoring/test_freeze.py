@@ -249,6 +249,20 @@ class TestDensityOfStates:
         assert (np.diff(found["p_value"][order]) <= 0).all()
         assert len(set(found["p_value"])) > 10
 
+    def test_a_candidate_that_decides_is_computed(self, run_copy, images):
+        assert "typicality" not in Ensemble.load(run_copy).ensemble_scores
+        freeze_ensemble(run_copy, decision_score="typicality")
+        ensemble = Ensemble.load(run_copy)
+        assert ensemble.decision_score() == "typicality"
+        with (
+            np.load(run_copy / "member_0" / "held_out.npz") as a,
+            np.load(run_copy / "member_1" / "held_out.npz") as b,
+        ):
+            means = [x["log_prob"][x["part"] == "fit"].mean() for x in (a, b)]
+        found = ensemble.score(images)
+        expected = np.abs(found["log_prob"] - means).mean(axis=1)
+        np.testing.assert_allclose(found["typicality"], expected, rtol=1e-5)
+
     def test_one_that_is_not_there_is_refused(self, run_copy):
         before = (run_copy / "ensemble" / "manifest.json").read_bytes()
         with pytest.raises(UserError, match=r"--decision_score: expected one of .*waic.* 'wacky'"):

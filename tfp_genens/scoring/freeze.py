@@ -35,6 +35,7 @@ from tfp_genens.artifact.spec import InputSpec, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.files import make_directory, read_json, require_keys, sha256_of_tree
 from tfp_genens.scoring import analysis, calibration
+from tfp_genens.scoring.candidates import available_candidates
 from tfp_genens.scoring.columns import IS_OUTLIER, P_VALUE
 from tfp_genens.scoring.scores import EnsembleScore, available_scores, combine
 
@@ -178,18 +179,27 @@ class _Members(tf.Module):
             name: {n: s for n, s in available_scores(outputs).items() if can_fit or s.fit is None}
             for name, outputs in self.outputs.items()
         }
-        known = self.scores[DEFAULT]
-        if decision_score is not None and decision_score not in known:
-            raise UserError("--decision_score", f"one of {', '.join(known)}", repr(decision_score))
-        chosen = [] if decision_score is None else [decision_score]
-        self._decides = [*chosen, *first["decides"]]
+        self._decides: list[str] = first["decides"]
+        if decision_score is not None:
+            self._let_decide(decision_score, can_fit)
         self.states = {
             name: score.fit(*self._held_out(score, held_out.FIT).values())
-            for name, score in known.items()
+            for name, score in self.scores[DEFAULT].items()
             if score.fit is not None
         }
         decisions = {name: self._decision(scores) for name, scores in self.scores.items()}
         self.decisions = {name: found for name, found in decisions.items() if found}
+
+    def _let_decide(self, decision_score: str, can_fit: bool) -> None:
+        """Puts a score before the family's choice; a candidate is then computed, too."""
+        for name, outputs in self.outputs.items():
+            candidate = available_candidates(outputs).get(decision_score)
+            if candidate is not None and (can_fit or candidate.fit is None):
+                self.scores[name][decision_score] = candidate
+        if decision_score not in self.scores[DEFAULT]:
+            known = (*self.scores[DEFAULT], *available_candidates(self.outputs[DEFAULT]))
+            raise UserError("--decision_score", f"one of {', '.join(known)}", repr(decision_score))
+        self._decides = [decision_score, *self._decides]
 
     def _held_out(self, score: EnsembleScore, part: str) -> dict[str, np.ndarray]:
         return held_out.read(self._directories, score.inputs, part)
