@@ -41,6 +41,7 @@ ROWS: dict[str, Row] = {
     "waic": Row(TABLE, "waic", "tables.waic_table"),
     "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table"),
     "ablation": Row(TABLE, "ablation", "tables.ablation_table"),
+    "default": Row(TABLE, "default", "tables.default_table"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
     "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure"),
     "members_figure": Row(FIGURE, "members", "figures.member_figure"),

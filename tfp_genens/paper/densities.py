@@ -1,0 +1,39 @@
+"""The default score taken apart by members: what curves and intervals over members are made of."""
+
+import numpy as np
+
+from tfp_genens.artifact.held_out import FIT
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.errors import UserError
+from tfp_genens.paper import shared
+from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.scoring import dose
+from tfp_genens.scoring.scores import EnsembleScore, mean
+
+DOSE = "dose"
+LOG_DENSITY = "log_density"
+
+SPEC = OutputSpec("nats", HIGHER_IS_NORMAL, "Log density of statistics")
+OF_DENSITIES = EnsembleScore(
+    DOSE, "Density of states", "nats", HIGHER_IS_NORMAL, (LOG_DENSITY,), mean
+)
+"""The score as the mean over members of their log densities."""
+
+
+def member_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """Log densities of all sets, in-distribution first: float64 [num_members, num_inputs].
+
+    Each member's is fitted on the statistics that it had of held-out inputs, as in the frozen
+    ensemble. Raises UserError where the evaluation has none of these.
+    """
+    specs = evaluation.in_distribution.scores.member_scores
+    names = [name for name, spec in specs.items() if spec.statistic]
+    if not names:
+        got = f"{evaluation.directory}, which has {', '.join(specs)}"
+        raise UserError(evaluation.argument, f"evaluations with the statistics of {DOSE}", got)
+    state = dose.fit(*evaluation.held_out(FIT, names).values())
+    values = [shared.values(evaluation, name) for name in names]
+    return {
+        name: dose.member_log_density(*(of_sets[name] for of_sets in values), state=state).numpy()
+        for name in values[0]
+    }
