@@ -1,34 +1,17 @@
 """Which statistics the protocol takes, from evaluations whose statistics were made by hand."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from support import evaluations, read_back
+from support.statistics import NUM, TERMS, evaluation, statistics
 
 from tfp_genens.artifact import held_out
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
-from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.paper.tables import ablation_table
-from tfp_genens.reporting.evaluation_files import EvaluatedSet
 from tfp_genens.scoring import dose
-
-TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
-NAMES = (*TERMS, "loc_norm", "input_complexity")
-OUTPUTS = {name: OutputSpec("nats", HIGHER_IS_NORMAL) for name in NAMES}
-NUM = 200
-MEMBERS = (0, 1)
-
-
-def statistics(seed, **shifts):
-    """Standard normal, but for those that are moved."""
-    rng = np.random.default_rng(seed)
-    shape = [len(MEMBERS), NUM]
-    return {name: rng.normal(shifts.get(name, 0.0), 1, shape) for name in NAMES}
 
 
 @pytest.fixture
@@ -36,27 +19,8 @@ def make(tmp_path):
     """Makes an evaluation with one corruption a keyword, which moves the statistics it names."""
 
     def make(train_dataset="mnist", model="vae", **corrupted):
-        first = evaluations.evaluation(MEMBERS, {}, train_dataset=train_dataset, model=model)
-        inside = evaluations.scored(statistics(0), OUTPUTS, MEMBERS)
-        ood, rows = [], []
-        for seed, (name, how) in enumerate(corrupted.items(), 2):
-            scores = evaluations.scored(statistics(seed, **how), OUTPUTS, MEMBERS)
-            ood.append(EvaluatedSet(f"corrupted_{name}", name, scores, {}, 0))
-            rows += make_rows(
-                inside, scores, ood_dataset=f"corrupted_{name}", description="",
-                attacked_members=None, train_dataset=train_dataset, model=model,
-                num_bootstrap=10, seed=0,
-            )  # fmt: skip
-        directory = tmp_path / train_dataset
-        for position, member in enumerate(MEMBERS):
-            target = results.held_out_dir(directory, member)
-            target.mkdir(parents=True, exist_ok=True)
-            kept = {name: values[position] for name, values in statistics(1).items()}
-            held_out.write(target, [str(i) for i in range(NUM)], ["fit"] * NUM, kept)
-        document = {**first.document, "rows": rows}
-        in_set = dataclasses.replace(first.in_distribution, scores=inside)
-        parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}
-        return dataclasses.replace(first, directory=directory, **parts)
+        sets = {f"corrupted_{name}": moved for name, moved in corrupted.items()}
+        return evaluation(tmp_path / train_dataset, train_dataset, model, **sets)
 
     return make
 
@@ -68,8 +32,7 @@ def records(found, kind="statistics"):
 
 
 def test_numbers_are_those_of_densities_fitted_on_the_held_out_part(make):
-    evaluation = make(blur={"log_scale": 1.5})
-    found = records(read_back.read(ablation_table.table, [evaluation]))
+    found = records(read_back.read(ablation_table.table, [make(blur={"log_scale": 1.5})]))
     inside, fitted, corrupted = (
         statistics(seed, **how) for seed, how in [(0, {}), (1, {}), (2, {"log_scale": 1.5})]
     )
@@ -121,7 +84,7 @@ def test_densities_members_and_the_scores_that_there_were_are_beside(make):
 
 
 @pytest.mark.parametrize(
-    ("evaluation", "message"),
+    ("given", "message"),
     [
         (lambda make: make(), "evaluations of OoD sets"),
         (
@@ -131,16 +94,16 @@ def test_densities_members_and_the_scores_that_there_were_are_beside(make):
         (lambda make: evaluations.evaluation(model="wgan"), "one model of vae, tabular_vae, glow"),
     ],
 )
-def test_what_it_cannot_be_made_of_is_refused(make, evaluation, message):
+def test_what_it_cannot_be_made_of_is_refused(make, given, message):
     with pytest.raises(UserError, match=message):
-        ablation_table.table([evaluation(make)])
+        ablation_table.table([given(make)])
 
 
 def test_an_evaluation_of_before_held_out_scores_were_kept_is_refused(make):
-    evaluation = make(blur={})
-    (results.held_out_dir(evaluation.directory, 1) / held_out.FILE).unlink()
+    made = make(blur={})
+    (results.held_out_dir(made.directory, 1) / held_out.FILE).unlink()
     with pytest.raises(UserError, match=r"held-out scores \(prior_log_prob.*export --renew"):
-        ablation_table.table([evaluation])
+        ablation_table.table([made])
 
 
 def test_two_models_are_two_tables(make):

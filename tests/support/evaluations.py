@@ -80,13 +80,14 @@ def score_file(name, mean, members, outputs=OUTPUTS["vae"], num_inputs=NUM_INPUT
     return scored({output: values[output] for output in outputs}, outputs, members)
 
 
-def scored(values, outputs, members):
+def scored(values, outputs, members, held_out=None):
     """A score file of member outputs, [num_members, num_inputs] each, and all that is made of them.
 
     Args:
       values: by output.
       outputs: their specs.
       members: their numbers.
+      held_out: values likewise, of held-out inputs; where a score must be fitted.
     """
     num_inputs = len(next(iter(values.values()))[0])
     columns = {"example_id": [str(i) for i in range(num_inputs)]}
@@ -95,7 +96,8 @@ def scored(values, outputs, members):
             member_column(output, m): row for m, row in zip(members, of_members, strict=True)
         }
     scores = available_scores(outputs)
-    columns |= {name: x.numpy() for name, x in combine(values, scores).items()}
+    states = {n: s.fit(*(held_out[i] for i in s.inputs)) for n, s in scores.items() if s.fit}
+    columns |= {name: x.numpy() for name, x in combine(values, scores, states).items()}
     return ScoreFile(
         pd.DataFrame(columns),
         tuple(members),

@@ -1,0 +1,62 @@
+"""The default score beside the paper's best column, from statistics made by hand."""
+
+import numpy as np
+import pytest
+from support import evaluations, read_back
+from support.statistics import evaluation, statistics
+
+from tfp_genens.errors import UserError
+from tfp_genens.paper import densities
+from tfp_genens.paper.tables import default_table
+
+FAR, NEAR = {"log_scale": 9.0}, {"log_scale": 0.5}
+
+
+def test_the_papers_best_is_the_largest_of_all_columns():
+    """Table 2, as printed: Omniglot for MNIST is 100 in VIB's column and in WAIC's and others'."""
+    value, columns = default_table._best("mnist", "hflip")
+    assert value == 90.0
+    assert columns
+    assert default_table._best("mnist", "omniglot")[0] == 100.0
+
+
+def test_rows_are_counted_and_what_is_missed_is_named(tmp_path):
+    made = evaluation(tmp_path, omniglot=FAR, not_mnist=NEAR, vflip=NEAR)
+    found = read_back.read(default_table.table, [made])
+    assert "1 of 3 rows are at or above" in " ".join(found.text)
+    by_set = {r["ood_dataset"]: r for r in found.records}
+    assert by_set["omniglot"]["auroc"] == 100.0
+    assert by_set["omniglot"]["difference"] == 0.0
+    assert by_set["not_mnist"]["auroc"] < by_set["not_mnist"]["best"]
+    assert np.isnan(by_set["uniform"]["auroc"] or np.nan)
+    context = found.document.context
+    assert set(context["missed"]["ood_dataset"]) == {"not_mnist", "vflip"}
+    assert context["trained"][0]["lowest"]["ood_dataset"].tolist() == ["not_mnist"]
+
+
+def test_members_densities_average_to_the_score(tmp_path):
+    made = evaluation(tmp_path, num_members=3, omniglot=NEAR)
+    of_sets = densities.member_densities(made)
+    assert of_sets["omniglot"].shape == (3, len(statistics(0)["log_prob"][0]))
+    for of_set in made.sets:
+        np.testing.assert_allclose(
+            of_sets[of_set.name].mean(axis=0), of_set.values("dose"), rtol=1e-9
+        )
+
+
+def test_an_interval_over_ensembles_holds_the_number(tmp_path):
+    made = evaluation(tmp_path, num_members=4, not_mnist=NEAR, adversarial_unclipped=NEAR)
+    found = read_back.read(default_table.table, [made])
+    for record in found.records:
+        if record["ood_dataset"] in ("not_mnist", "adversarial_unclipped"):
+            assert record["ensembles_low"] < record["auroc"] < record["ensembles_high"]
+
+
+def test_evaluations_without_the_score_are_refused():
+    with pytest.raises(UserError, match="evaluations that have dose"):
+        default_table.table([evaluations.evaluation()])
+
+
+def test_training_sets_that_the_paper_lacks_are_refused(tmp_path):
+    with pytest.raises(UserError, match="of digits"):
+        default_table.table([evaluation(tmp_path, "digits", omniglot=FAR)])

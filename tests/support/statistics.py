@@ -1,0 +1,65 @@
+"""Evaluations of VAEs whose statistics were made by hand, with held-out scores on disk."""
+
+import dataclasses
+
+import numpy as np
+from support import evaluations
+
+from tfp_genens.artifact import held_out
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.evaluation import results
+from tfp_genens.evaluation.rows import make_rows
+from tfp_genens.reporting.evaluation_files import EvaluatedSet
+
+TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
+NAMES = ("log_prob", *TERMS, "loc_norm", "input_complexity")
+OUTPUTS = {
+    name: OutputSpec("nats", HIGHER_IS_NORMAL, statistic=name in (*TERMS, "loc_norm"))
+    for name in NAMES
+}
+NUM = 200
+
+
+def statistics(seed, num_members=2, **shifts):
+    """Standard normal, but for those that are moved: float64 [num_members, NUM] by name."""
+    rng = np.random.default_rng(seed)
+    shape = [num_members, NUM]
+    return {name: rng.normal(shifts.get(name, 0.0), 1, shape) for name in NAMES}
+
+
+def evaluation(directory, train_dataset="mnist", model="vae", num_members=2, **sets):
+    """An evaluation with one OoD set a keyword, whose statistics are moved as it says.
+
+    The in-distribution set has seed 0, the inputs to fit on 1, the OoD sets 2 and so on.
+    """
+    members = range(num_members)
+    first = evaluations.evaluation(members, {}, train_dataset=train_dataset, model=model)
+    fitted = statistics(1, num_members)
+    for position, member in enumerate(members):
+        target = results.held_out_dir(directory, member)
+        target.mkdir(parents=True, exist_ok=True)
+        kept = {name: values[position] for name, values in fitted.items()}
+        held_out.write(target, [str(i) for i in range(NUM)], ["fit"] * NUM, kept)
+    inside = evaluations.scored(statistics(0, num_members), OUTPUTS, members, fitted)
+    ood, rows, entries = [], [], []
+    for seed, (name, moved) in enumerate(sets.items(), 2):
+        values = statistics(seed, num_members, **moved)
+        scores = evaluations.scored(values, OUTPUTS, members, fitted)
+        ood.append(EvaluatedSet(name, name, scores, {}, 0))
+        attacked = (0,) if name.startswith("adversarial") else None
+        entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": {}})
+        rows += make_rows(
+            inside,
+            scores,
+            ood_dataset=name,
+            description="",
+            attacked_members=attacked,
+            train_dataset=train_dataset,
+            model=model,
+            num_bootstrap=10,
+            seed=0,
+        )
+    document = {**first.document, "rows": rows, "sets": entries, "num_in": NUM}
+    in_set = dataclasses.replace(first.in_distribution, scores=inside)
+    parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}
+    return dataclasses.replace(first, directory=directory, **parts)
