@@ -22,14 +22,37 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of every metric, or of its mean over several members.
 
-    ID and OoD inputs are resampled separately. Where several members scored the same inputs, all
-    are judged on the inputs that a resample picks; the interval is of the mean over members.
-
-    What it does not cover: it treats the members as given, so other members (another seed, another
-    training run) are not in it, nor is any shift between these inputs and the ones a user will
-    meet. Flipped images are resampled apart from the images they were made of, which may make it
-    wider than need be. Where a metric is exactly 0 or 1 it has no width: the sample holds no
+    What they do not cover: they treat the members as given, so other members (another seed, another
+    training run) are not in them, nor is any shift between these inputs and the ones a user will
+    meet. Flipped images are resampled apart from the images they were made of, which may make them
+    wider than need be. Where a metric is exactly 0 or 1 one has no width: the sample holds no
     counter-example, which does not say that none exists.
+
+    Args: see `resampled_metrics`.
+
+    Returns:
+      (low, high) by metric name, fractions from 0 to 1.
+    """
+    found = resampled_metrics(
+        in_scores, ood_scores, direction, num_resamples=num_resamples, seed=seed, path=path
+    )
+    quantiles = {name: np.quantile(values, TAILS) for name, values in found.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
+
+
+def resampled_metrics(
+    in_scores: np.ndarray,
+    ood_scores: np.ndarray,
+    direction: str,
+    *,
+    num_resamples: int,
+    seed: int,
+    path: tuple[str | int, ...] = (),
+) -> dict[str, np.ndarray]:
+    """Every metric, or its mean over several members, on resamples of the inputs.
+
+    ID and OoD inputs are resampled separately. Where several members scored the same inputs, all
+    are judged on the inputs that a resample picks.
 
     Args:
       in_scores: [num_in] or [num_members, num_in], of in-distribution inputs.
@@ -41,7 +64,7 @@ def bootstrap_intervals(
       path: labels, see `seeds.derive_seed`.
 
     Returns:
-      (low, high) by metric name, fractions from 0 to 1.
+      By metric name, fractions from 0 to 1, float64 [num_resamples].
     """
     if num_resamples < 1:
         raise ValueError(f"`num_resamples` must be positive; got {num_resamples}.")
@@ -65,8 +88,7 @@ def bootstrap_intervals(
         members = [metrics.weighted_metrics(r, in_weights, ood_weights) for r in rankings]
         for name in metrics.METRICS:
             resampled[name].append(np.mean([member[name] for member in members], axis=0))
-    quantiles = {name: np.quantile(np.concatenate(x), TAILS) for name, x in resampled.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
+    return {name: np.concatenate(parts) for name, parts in resampled.items()}
 
 
 def _resampled_weights(

@@ -42,6 +42,8 @@ ROWS: dict[str, Row] = {
     "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table"),
     "ablation": Row(TABLE, "ablation", "tables.ablation_table"),
     "default": Row(TABLE, "default", "tables.default_table"),
+    "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table"),
+    "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
     "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure"),
     "members_figure": Row(FIGURE, "members", "figures.member_figure"),

@@ -1,0 +1,118 @@
+"""Every score on every OoD set, from statistics made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from support import evaluations, read_back
+from support.statistics import NUM, evaluation, statistics
+
+from tfp_genens.errors import UserError
+from tfp_genens.paper import leaderboard
+from tfp_genens.paper.figures import leaderboard_figure
+from tfp_genens.paper.tables import leaderboard_table
+from tfp_genens.scoring import candidates
+
+SETS = {"omniglot": {"log_scale": 2.0}, "hflip": {}, "uniform": {"log_prob": -3.0}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return evaluation(tmp_path_factory.mktemp("evaluation"), **SETS)
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return read_back.read(leaderboard_table.table, [made])
+
+
+def test_every_score_and_candidate_is_there(made, page):
+    scores = made.in_distribution.scores
+    expected = {*scores.ensemble_scores, *candidates.available_candidates(scores.member_scores)}
+    assert {record["score"] for record in page.records} == expected
+    assert {"dose", "waic", "typicality", "p_cauchy"} <= expected
+    assert len(page.records) == len(expected) * len(SETS)
+
+
+def test_a_candidate_is_fitted_on_held_out_inputs(page):
+    inside, fitted, outside = (
+        statistics(seed, **moved)["log_prob"]
+        for seed, moved in ((0, {}), (1, {}), (4, SETS["uniform"]))
+    )
+    values = [
+        np.abs(x - fitted.mean(axis=1, keepdims=True)).mean(axis=0) for x in (inside, outside)
+    ]
+    expected = 100 * roc_auc_score(np.repeat([0, 1], NUM), np.concatenate(values))
+    (found,) = (
+        r["auroc"]
+        for r in page.records
+        if (r["score"], r["ood_dataset"]) == ("typicality", "uniform")
+    )
+    assert found == pytest.approx(expected)
+
+
+def test_ranks_are_of_the_aurocs(made, page):
+    aurocs = pd.DataFrame(page.records).pivot(index="score", columns="ood_dataset", values="auroc")
+    expected = aurocs.rank(ascending=False).mean(axis=1)
+    board = leaderboard_table.board([made])
+    assert board["summary"]["mean rank"].is_monotonic_increasing
+    np.testing.assert_allclose(board["summary"]["mean rank"], np.sort(expected))
+    np.testing.assert_allclose(
+        np.sort(board["summary"]["lowest but flips"]),
+        np.sort(aurocs[["omniglot", "uniform"]].min(axis=1)),
+    )
+
+
+def test_differences_are_paired(made):
+    """A score that orders inputs alike is behind by exactly nothing, whatever the resample."""
+    dose = next(e for e in leaderboard.entries(made) if e.score == "dose")
+    twin = leaderboard.Entry(
+        made, "twin", dose.spec, {name: 2 * values + 1 for name, values in dose.values.items()}
+    )
+    noise = {name: np.random.default_rng(0).normal(size=NUM) for name in dose.values}
+    worse = leaderboard.Entry(made, "noise", dose.spec, noise)
+    first, second, third = (
+        leaderboard.judge(e, ["omniglot", "uniform"]) for e in (dose, twin, worse)
+    )
+    assert leaderboard.difference(first, second) == (0.0, 0.0)
+    low, high = leaderboard.difference(first, third)
+    assert 0 < low < high
+
+
+def test_other_inputs_are_not_compared(made, tmp_path):
+    other = evaluation(tmp_path, **SETS)
+    other.document["settings"]["num_examples"] = 7
+    first, second = (
+        leaderboard.judge(leaderboard.entries(e)[0], ["omniglot"]) for e in (made, other)
+    )
+    assert leaderboard.difference(first, second) is None
+
+
+def test_models_of_one_training_set_share_a_board(made, tmp_path):
+    other = evaluation(tmp_path / "b", model="glow", omniglot={}, uniform={})
+    another = evaluation(tmp_path / "c", "fashion_mnist", omniglot={})
+    page = read_back.read(leaderboard_table.table, [made, other, another])
+    boards = page.document.context["boards"]
+    assert [board["label"] for board in boards] == ["MNIST", "fashion_mnist"]
+    assert boards[0]["aurocs"].columns.tolist() == ["score", "omniglot", "uniform"]
+    assert any("glow" in name for name in boards[0]["summary"]["score"])
+
+
+def test_nothing_in_common_is_refused(made, tmp_path):
+    with pytest.raises(UserError, match="share OoD sets"):
+        leaderboard_table.table([made, evaluation(tmp_path, vflip={})])
+
+
+def test_a_model_without_statistics_has_a_board():
+    found = leaderboard_table.board([evaluations.evaluation(model="mahalanobis")])
+    assert not found["has_first"]
+    assert found["summary"]["behind"].isna().all()
+
+
+def test_the_picture_shows_every_number(made):
+    drawn = leaderboard_figure.figure([made])
+    (ax,) = drawn.figure.axes
+    board = leaderboard_table.board([made])["aurocs"].head(leaderboard_figure.MAX_SCORES)
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [f"{x:.1f}" for x in board.drop(columns="score").to_numpy().ravel()]
+    assert drawn.png().startswith(b"\x89PNG")

@@ -1,0 +1,89 @@
+"""`--table=leaderboard`: every score on every OoD set, and which are better than which."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from tfp_genens.evaluation import tables
+from tfp_genens.paper import leaderboard, shared
+from tfp_genens.paper.documents import Document
+from tfp_genens.paper.leaderboard import FIRST, FLIPS, Judged
+from tfp_genens.reporting.evaluation_files import Evaluation
+
+
+def table(evaluations: Sequence[Evaluation]) -> Document:
+    """A board a training set, best mean rank first.
+
+    Raises:
+      UserError: evaluations of one training set without common OoD sets, or without the held-out
+        scores that candidates are fitted on.
+    """
+    boards = [board(of_one) for of_one in by_training_set(evaluations)]
+    records = pd.concat([one["records"] for one in boards])
+    return Document("leaderboard", {"boards": boards, "first": FIRST}, records)
+
+
+def by_training_set(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Evaluations of one training set together, in the order in which these come first."""
+    found: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        found.setdefault(evaluation.document["train_dataset"], []).append(evaluation)
+    return list(found.values())
+
+
+def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Everything about one training set.
+
+    Returns:
+      "label" of the training set; "evaluations"; "summary", a line a score, sorted by mean rank;
+      "aurocs" likewise, a column an OoD set; "records", a line a score and OoD set.
+    """
+    names = leaderboard.ood_sets(evaluations)
+    entries = [entry for evaluation in evaluations for entry in leaderboard.entries(evaluation)]
+    judged = [leaderboard.judge(entry, names) for entry in entries]
+    aurocs = pd.DataFrame([one.lines["auroc"].to_numpy() for one in judged], columns=names)
+    ranks = aurocs.rank(ascending=False, method="average").mean(axis="columns")
+    first = next((one for one in judged if one.entry.score == FIRST), None)
+    strict = [name for name in names if name not in FLIPS] or names
+    summary = pd.DataFrame(
+        {
+            "score": [_label(one, evaluations) for one in judged],
+            "mean rank": ranks,
+            "mean AUROC": aurocs.mean(axis="columns"),
+            "lowest but flips": aurocs[strict].min(axis="columns"),
+            "mean FPR@95": [one.lines["fpr_at_95_tpr"].mean() for one in judged],
+            "behind": [_behind(first, one) for one in judged],
+        }
+    )
+    labels = shared.set_labels(evaluations[0])
+    order = ranks.sort_values(kind="stable").index
+    shown = aurocs.rename(columns=labels)
+    shown.insert(0, "score", summary["score"])
+    return {
+        "label": shared.train_label(evaluations[0].document),
+        "evaluations": evaluations,
+        "has_first": first is not None,
+        "summary": summary.loc[order],
+        "aurocs": shown.loc[order],
+        "records": pd.concat([_records(one) for one in judged]),
+    }
+
+
+def _label(judged: Judged, evaluations: Sequence[Evaluation]) -> str:
+    """What a score is called, with its model where there are several."""
+    evaluation = judged.entry.evaluation
+    label = judged.entry.spec.label or judged.entry.score
+    return label if len(evaluations) == 1 else f"{label}, {tables.heading(evaluation.document)}"
+
+
+def _behind(first: Judged | None, other: Judged) -> tuple[float, float] | None:
+    """How far a score's mean AUROC is behind the first's: an interval, or None."""
+    if first is None or other is first:
+        return None
+    return leaderboard.difference(first, other)
+
+
+def _records(judged: Judged) -> pd.DataFrame:
+    about = shared.identity(judged.entry.evaluation) | {"score": judged.entry.score}
+    return pd.DataFrame([{**about, **line} for line in judged.lines.to_dict("records")])
