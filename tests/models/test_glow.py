@@ -290,6 +290,15 @@ class TestFrozen:
         total = -0.5 * squares.sum(axis=0) + log_dets.sum(axis=0) - constant
         np.testing.assert_allclose(found["log_prob"], total, rtol=1e-4)
 
+    def test_gradient_of_their_weighted_sum_is_that_of_log_prob(self, frozen, data):
+        """With the weights by which they add up to it."""
+        x = tf.cast(data.validation[:3], tf.float32)
+        num_levels = len(frozen.density.flow.levels)
+        weights = tf.tile([[-0.5, 1.0]], [3, num_levels])
+        found = frozen.statistics_gradient(x, SEED, weights)["gradient"]
+        expected = frozen.log_prob_gradient(x, SEED)["gradient"]
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
     def test_squares_are_those_of_each_levels_latent(self, frozen, data):
         x = tf.cast(data.validation, tf.float32)
         noise = tf.random.stateless_uniform([1, 1, *x.shape[1:]], SEED)[0]

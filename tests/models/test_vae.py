@@ -136,6 +136,25 @@ class TestStatistics:
         for name, values in expected.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-4, err_msg=name)
 
+    def test_gradients_of_a_linear_gaussian_vae_are_known(self):
+        rng = np.random.default_rng(0)
+        networks = LinearGaussianNetworks(rng.normal(size=(6, 3)), 0.7, spread=1.5)
+        x = networks.marginal.rvs(5, random_state=1).astype(np.float32)
+        module = FrozenVae(networks, InputSpec((6, 1, 1), "float32", None, "none"))
+        gain = networks.posterior_covariance @ networks.weights.T / networks.noise_scale**2
+        loc = x @ gain.T
+        residual = (x - loc @ networks.weights.T) / networks.noise_scale**2
+        expected = [
+            -loc @ gain,
+            np.zeros_like(x),
+            residual - residual @ networks.weights @ gain,
+            loc @ gain / np.linalg.norm(loc, axis=1, keepdims=True),
+        ]
+        weights = rng.normal(size=(5, 4)).astype(np.float32)
+        found = module.statistics_gradient(tf.constant(x.reshape(5, 6, 1, 1)), weights)["gradient"]
+        total = sum(weights[:, k : k + 1] * slope for k, slope in enumerate(expected))
+        np.testing.assert_allclose(found.numpy().reshape(5, 6), total, rtol=1e-3, atol=1e-3)
+
     def test_are_the_same_beside_other_scores(self, frozen, images):
         alone = frozen.statistics(tf.constant(images))
         beside = frozen.serving_default(tf.constant(images), SEED)

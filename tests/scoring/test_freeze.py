@@ -126,6 +126,12 @@ class TestVerification:
             freeze_ensemble(trained_run, members)
 
 
+def fitting_statistics(run_dir, names):
+    """What both members made of the inputs held out to fit, [2, num_inputs] each."""
+    kept = [np.load(run_dir / f"member_{k}" / "held_out.npz") for k in (0, 1)]
+    return [np.stack([a[name][a["part"] == "fit"] for a in kept]) for name in names]
+
+
 class TestNumbers:
     def test_equal_those_of_the_members_own_saved_models(self, trained_run, images):
         frozen = Ensemble.load(trained_run).score(images)
@@ -153,6 +159,32 @@ class TestNumbers:
         ends = [ensemble.score(x + sign * step * direction)["waic"] for sign in (1, -1)]
         slope = (ensemble.score_gradient("waic", x) * direction).sum(axis=(1, 2, 3))
         np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=2e-2)
+
+    def test_gradient_of_the_density_by_the_chain_rule(self, trained_run, images):
+        """Of its slopes in the statistics, by differences, and the members' own gradients."""
+        ensemble = Ensemble.load(trained_run)
+        x = images[:3].astype(np.float32)
+        names = ensemble.inputs_of("dose")
+        found = ensemble.score(x)
+        statistics = np.stack([found[name].T for name in names])  # [statistic, member, input]
+        state = dose.fit(*fitting_statistics(trained_run, names))
+        expected = np.zeros(x.shape)
+        for k in range(len(names)):
+            for m in (0, 1):
+                step = np.zeros_like(statistics)
+                step[k, m] = 1e-5 * state["scale"][m, k]
+                ends = [dose.log_density(*(statistics + s * step), state=state) for s in (1, -1)]
+                slope = (ends[0] - ends[1]).numpy() / (2 * step[k, m])
+                member = trained_run / f"member_{m}"
+                weights = np.repeat(np.eye(len(names))[k : k + 1], 3, axis=0)
+                of_member = Member(member, read_manifest(member)).call(
+                    "statistics_gradient", inputs=x, weights=weights
+                )
+                expected += slope[:, None, None, None] * of_member["gradient"]
+        gradient = ensemble.score_gradient("dose", x)
+        np.testing.assert_allclose(
+            gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        )
 
     def test_members_that_are_built_alike_share_a_graph(self, trained_run):
         directories = [trained_run / f"member_{k}" / "saved_model" for k in (0, 1)]
@@ -222,11 +254,7 @@ class TestDensityOfStates:
         ensemble = Ensemble.load(trained_run)
         inputs = ensemble.inputs_of("dose")
         assert all(ensemble.outputs[name].statistic for name in inputs)
-        kept = [np.load(trained_run / f"member_{k}" / "held_out.npz") for k in (0, 1)]
-        fitting = [
-            np.stack([arrays[name][arrays["part"] == "fit"] for arrays in kept]) for name in inputs
-        ]
-        state = dose.fit(*fitting)
+        state = dose.fit(*fitting_statistics(trained_run, inputs))
         found = ensemble.score(images)
         statistics = [tf.constant(found[name].T) for name in inputs]
         expected = dose.log_density(*statistics, state=state)

@@ -51,6 +51,7 @@ def _argument_specs(
         "inputs": tf.TensorSpec([None, *shape], dtype, "inputs"),
         "seed": tf.TensorSpec([2], tf.int32, "seed"),
         "num": tf.TensorSpec([], tf.int32, "num"),
+        "weights": tf.TensorSpec([None, None], tf.float32, "weights"),
     }
     return [specs[name] for name in arguments]
 

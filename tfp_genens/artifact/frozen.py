@@ -15,11 +15,13 @@ class FrozenFunction:
 
     Attributes:
       function: a tf.function of the frozen module, taking the arguments that `arguments` names.
-      arguments: of "inputs" (raw inputs), "seed" (int32 [2]), "num" (int32 []).
+      arguments: of "inputs" (raw inputs), "seed" (int32 [2]), "num" (int32 []), "weights" (of
+        statistics, float32 [batch, num_statistics]).
       outputs: the scores among its outputs, float [batch]; empty for functions that return
         something else (samples, gradients).
       gradient_of: the output whose gradient with respect to raw inputs it returns as "gradient",
-        beside the output itself; None for any other function.
+        beside the output itself; "statistics" for that of their weighted sum; None for any other
+        function.
     """
 
     function: Any

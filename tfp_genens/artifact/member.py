@@ -13,7 +13,10 @@ from tfp_genens.errors import UserError
 from tfp_genens.seeds import derive_seed
 
 DEFAULT = "serving_default"
-_DTYPES = {"inputs": np.float32, "seed": np.int32, "num": np.int32, "member": np.int32}
+_DTYPES = {
+    **{"inputs": np.float32, "weights": np.float32},
+    **{"seed": np.int32, "num": np.int32, "member": np.int32},
+}
 
 
 def scoring_seed(run_seed: int, member: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What families share when they freeze a model."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import tensorflow as tf
@@ -23,6 +23,32 @@ def with_values_of(trained: tf.Module, copy: ModuleT) -> ModuleT:
     for new, old in zip(copy.variables, trained.variables, strict=True):
         new.assign(old)
     return copy
+
+
+def gradient_of_statistics(
+    statistics: Callable[[tf.Tensor], Mapping[str, tf.Tensor]],
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    specs: Mapping[str, OutputSpec],
+) -> dict[str, tf.Tensor]:
+    """d/dx sum_k weights_k statistic_k(x): what the gradient of a function of them is made of.
+
+    Args:
+      statistics: raw inputs -> statistics, float64 [batch] each.
+      inputs: raw inputs [batch, *event_shape].
+      weights: float32 [batch, num_statistics], in the order of those in `specs` that are marked.
+      specs: what the statistics are.
+
+    Returns:
+      "gradient", [batch, *event_shape].
+    """
+    names = [name for name, spec in specs.items() if spec.statistic]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        found = statistics(inputs)
+        values = tf.stack([found[name] for name in names], axis=-1)
+        total = tf.reduce_sum(tf.cast(weights, tf.float64) * values)
+    return {"gradient": tape.gradient(total, inputs)}
 
 
 def frozen(

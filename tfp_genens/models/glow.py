@@ -14,7 +14,12 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
-from tfp_genens.models.freezing import as_float32, frozen, with_values_of
+from tfp_genens.models.freezing import (
+    as_float32,
+    frozen,
+    gradient_of_statistics,
+    with_values_of,
+)
 from tfp_genens.models.learner import Batches, Learner, Phase
 from tfp_genens.models.likelihood_checks import check_likelihood
 from tfp_genens.models.networks import check_image_spec
@@ -207,6 +212,22 @@ class FrozenGlow(tf.Module):
         return {name: as_float32(x) for name, x in found.items()}
 
     @tf.function
+    def statistics_gradient(
+        self, inputs: tf.Tensor, seed: tf.Tensor, weights: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The gradient of a weighted sum of statistics, see `freezing.gradient_of_statistics`.
+
+        The gradient of a finite input is zero where it overflows.
+        """
+
+        def statistics(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._statistics_of(self._terms(inputs, seed), inputs)
+
+        specs = statistics_of(len(self.density.flow.levels))
+        gradient = gradient_of_statistics(statistics, inputs, weights, specs)["gradient"]
+        return {"gradient": _without_overflow(gradient, inputs)}
+
+    @tf.function
     def log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """log_prob alone."""
         return {"log_prob": as_float32(self._log_prob(inputs, seed))}
@@ -220,10 +241,7 @@ class FrozenGlow(tf.Module):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             log_prob = self._log_prob(inputs, seed)
-        gradient = tape.gradient(log_prob, inputs)
-        is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3], keepdims=True)
-        has_overflowed = is_input_finite & ~tf.math.is_finite(gradient)
-        gradient = tf.where(has_overflowed, tf.zeros_like(gradient), gradient)
+        gradient = _without_overflow(tape.gradient(log_prob, inputs), inputs)
         return {"log_prob": as_float32(log_prob), "gradient": gradient}
 
     @tf.function
@@ -245,6 +263,13 @@ def _finite(x: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
     is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3])
     has_overflowed = is_input_finite & ~tf.math.is_finite(x)
     return tf.where(has_overflowed, tf.constant(tf.float64.min, tf.float64), x)
+
+
+def _without_overflow(gradient: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """The gradient, or zero where finite inputs have overflowed on the way."""
+    is_input_finite = tf.reduce_all(tf.math.is_finite(inputs), axis=[1, 2, 3], keepdims=True)
+    has_overflowed = is_input_finite & ~tf.math.is_finite(gradient)
+    return tf.where(has_overflowed, tf.zeros_like(gradient), gradient)
 
 
 def check_images(config: GlowConfig, input_spec: InputSpec) -> None:
@@ -358,7 +383,7 @@ class GlowLearner(Learner):
         self.density.flow.check_initialized()
         flow = make_flow(self._config, self._input_spec.shape, "float32", seed=0)
         module = self._frozen(with_values_of(self.density.flow, flow))
-        also = ("log_prob", "log_prob_gradient", "reconstruct", "sample")
+        also = ("log_prob", "statistics_gradient", "log_prob_gradient", "reconstruct", "sample")
         statistics = statistics_of(self._config.num_levels)
         return frozen(
             module,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.models.descent import DescentLearner
-from tfp_genens.models.freezing import as_float32, frozen
+from tfp_genens.models.freezing import as_float32, frozen, gradient_of_statistics
 from tfp_genens.models.priors import Prior
 
 NUM_SCORE_SAMPLES = 16
@@ -173,6 +173,11 @@ class FrozenVariational(tf.Module, abc.ABC):
         return {name: as_float32(x) for name, x in self._statistics(inputs).items()}
 
     @tf.function
+    def statistics_gradient(self, inputs: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The gradient of a weighted sum of statistics, see `freezing.gradient_of_statistics`."""
+        return gradient_of_statistics(self._statistics, inputs, weights, self.STATISTICS)
+
+    @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """KL(q(z|x) || p(z)) alone, estimated with the same samples; the decoder does not run."""
         x, _ = self._observe(inputs, seed)
@@ -217,7 +222,7 @@ class VariationalLearner(DescentLearner):
 
     def freeze(self):
         module = self.frozen_module()
-        also = ("rate", "log_prob_gradient", "reconstruct", "sample")
+        also = ("rate", "statistics_gradient", "log_prob_gradient", "reconstruct", "sample")
         outputs = {**OUTPUTS, **module.STATISTICS}
         groups = {"statistics": module.STATISTICS}
         return frozen(module, outputs, also, decides=("dose", "waic", "rate_mean"), groups=groups)

@@ -4,18 +4,23 @@ It is a SavedModel of its own, so that scoring need not load it.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfp_genens.artifact.linking import LinkedMember
 from tfp_genens.artifact.member import DEFAULT
-from tfp_genens.scoring.scores import EnsembleScore
+from tfp_genens.scoring.scores import EnsembleScore, State
 
 RECONSTRUCT, SAMPLE, CLASSIFY = "reconstruct", "sample", "classify"
-GRADIENT = "gradient"
+GRADIENT, STATISTICS = "gradient", "statistics"
 _OF_ONE_MEMBER = (RECONSTRUCT, SAMPLE, CLASSIFY)
+
+Tensors = Mapping[str, tf.Tensor]
+_Pullback = Callable[[LinkedMember, tf.Tensor], tuple[Tensors, Callable[[Tensors], tf.Tensor]]]
+"""(member, raw inputs) -> outputs by name, float [batch]; and a function of their weights, float64
+[batch] by name: the gradient of the weighted sum, float64 [batch, *event_shape]."""
 
 
 class Analysis(tf.Module):
@@ -25,6 +30,7 @@ class Analysis(tf.Module):
       members: linked members.
       manifest: of one of them.
       scores: signature -> the ensemble scores made of its outputs.
+      states: score -> what its `fit` returned.
 
     Attributes:
       functions: name -> concrete function.
@@ -36,6 +42,7 @@ class Analysis(tf.Module):
         members: Sequence[LinkedMember],
         manifest: Mapping[str, Any],
         scores: Mapping[str, Mapping[str, EnsembleScore]],
+        states: Mapping[str, State],
     ):
         super().__init__()
         self.members = list(members)
@@ -52,9 +59,9 @@ class Analysis(tf.Module):
                 self._add_of_member(name, entry)
         for name in manifest["decides"]:
             score = scores[DEFAULT].get(name)
-            # What is fitted has a state, which gradients do not carry.
-            if score and score.fit is None and all(output in gradients for output in score.inputs):
-                self._add_gradient_of(score, gradients)
+            pullback = score and self._pullback(score, gradients)
+            if score and pullback:
+                self._add_gradient_of(score, states.get(name), pullback)
 
     def _add_of_member(self, name: str, entry: Mapping[str, Any]) -> None:
         def run(member: tf.Tensor, **arguments: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -71,22 +78,37 @@ class Analysis(tf.Module):
         )
         self.described[name] = {"gradient_of": entry["gradient_of"]}
 
-    def _add_gradient_of(self, score: EnsembleScore, gradients: Mapping[str, str]) -> None:
+    def _pullback(self, score: EnsembleScore, gradients: Mapping[str, str]) -> _Pullback | None:
+        """How an ensemble score's inputs, and gradients through them, are had of a member."""
+        statistics = [
+            name
+            for name, spec in self._signatures.get(STATISTICS, {}).get("outputs", {}).items()
+            if spec["statistic"]
+        ]
+        if STATISTICS in gradients and set(score.inputs) <= set(statistics):
+            return functools.partial(_of_statistics, statistics, gradients[STATISTICS])
+        if score.fit is None and set(score.inputs) <= set(gradients):
+            return functools.partial(_of_outputs, {name: gradients[name] for name in score.inputs})
+        return None
+
+    def _add_gradient_of(
+        self, score: EnsembleScore, state: State | None, pullback: _Pullback
+    ) -> None:
         """With o_i of member i: d score / d inputs = sum_i (d score / d o_i) (d o_i / d inputs)."""
 
         def run(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            values, slopes = {}, {}
-            for output in score.inputs:
-                found = [member.call(gradients[output], inputs=inputs) for member in self.members]
-                values[output] = tf.cast(tf.stack([f[output] for f in found]), tf.float64)
-                slopes[output] = tf.cast(tf.stack([f[GRADIENT] for f in found]), tf.float64)
+            found, pull = zip(*(pullback(member, inputs) for member in self.members), strict=True)
+            outputs = {
+                name: tf.cast(tf.stack([of_member[name] for of_member in found]), tf.float64)
+                for name in score.inputs
+            }
             with tf.GradientTape() as tape:
-                tape.watch(values)
-                total = score(values)
-            weights = tape.gradient(total, values)
+                tape.watch(outputs)
+                total = score(outputs, state)
+            weights = tape.gradient(total, outputs)
             parts = [
-                tf.einsum("mb,mb...->b...", weights[output], slopes[output])
-                for output in score.inputs
+                of_member({name: weights[name][k] for name in score.inputs})
+                for k, of_member in enumerate(pull)
             ]
             return {score.name: total, GRADIENT: tf.cast(tf.add_n(parts), tf.float32)}
 
@@ -96,3 +118,32 @@ class Analysis(tf.Module):
             inputs=tf.TensorSpec(spec["shape"], spec["dtype"], "inputs")
         )
         self.described[name] = {"gradient_of": score.name}
+
+
+def _of_outputs(
+    gradients: Mapping[str, str], member: LinkedMember, inputs: tf.Tensor
+) -> tuple[Tensors, Callable[[Tensors], tf.Tensor]]:
+    """Of outputs that each have a gradient: output -> the function that gives both."""
+    found = {name: member.call(function, inputs=inputs) for name, function in gradients.items()}
+
+    def pull(weights: Tensors) -> tf.Tensor:
+        slopes = {name: tf.cast(one[GRADIENT], tf.float64) for name, one in found.items()}
+        return tf.add_n(
+            [tf.einsum("b,b...->b...", weights[name], slope) for name, slope in slopes.items()]
+        )
+
+    return {name: one[name] for name, one in found.items()}, pull
+
+
+def _of_statistics(
+    statistics: Sequence[str], function: str, member: LinkedMember, inputs: tf.Tensor
+) -> tuple[Tensors, Callable[[Tensors], tf.Tensor]]:
+    """Of all statistics at once: the function takes their weights, in this order."""
+
+    def pull(weights: Tensors) -> tf.Tensor:
+        zeros = tf.zeros(tf.shape(inputs)[:1], tf.float64)
+        stacked = tf.stack([weights.get(name, zeros) for name in statistics], axis=-1)
+        found = member.call(function, inputs=inputs, weights=tf.cast(stacked, tf.float32))
+        return tf.cast(found[GRADIENT], tf.float64)
+
+    return member.call(STATISTICS, inputs=inputs), pull

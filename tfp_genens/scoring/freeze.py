@@ -100,7 +100,7 @@ def freeze_ensemble(
     make_directory(run_dir, "--run_dir")
     directory = ensemble_dir(run_dir, members)
     ensemble = _Members(directories, manifests, decision_score)
-    analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores)
+    analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores, ensemble.states)
     with filelock.FileLock(directory.with_name(f".{directory.name}.lock")):
         partial = directory.with_name(f".{directory.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
