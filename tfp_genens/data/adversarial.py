@@ -8,7 +8,7 @@ measure what the authors' released code did: it took them at real test images.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +49,19 @@ def member_descent(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
 def waic_gradient(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
     """The gradient of the whole ensemble's WAIC."""
     return ensemble.score_gradient("waic", values)
+
+
+def scores_gradient(
+    ensemble: Differentiable, values: np.ndarray, scores: Sequence[str]
+) -> np.ndarray:
+    """Up all of these scores of the ensemble at once, each brought to one scale an input."""
+    total = np.zeros(values.shape, np.float64)
+    axes = tuple(range(1, values.ndim))
+    for score in scores:
+        slope = ensemble.score_gradient(score, values).astype(np.float64)
+        size = np.abs(slope).mean(axis=axes, keepdims=True)
+        total += slope / np.where(size > 0, size, 1.0)
+    return total
 
 
 def pgd(
@@ -101,7 +114,7 @@ AT_NOISE, AT_TEST_INPUTS = "at_noise", "at_test_inputs"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attack:
-    """Gaussian noise after some sign steps up a gradient.
+    """Inputs, most often Gaussian noise, after some sign steps up a gradient.
 
     Attributes:
       gradient: of what, see `member_gradient`.
@@ -121,9 +134,9 @@ class Attack:
     step_size: float = PAPER_EPS
 
     def blocks(
-        self, noise: Blocks, value_range: Range, ensemble: Differentiable, test_inputs: Blocks
+        self, start: Blocks, value_range: Range, ensemble: Differentiable, test_inputs: Blocks
     ) -> Blocks:
-        """Blocks of noise, each attacked as a whole; raises what `pgd` raises."""
+        """Blocks of what it starts from, each attacked as a whole; raises what `pgd` raises."""
         width = value_range[1] - value_range[0]
 
         def make_block(block: int) -> np.ndarray:
@@ -132,7 +145,7 @@ class Attack:
                 return self.gradient(ensemble, values if is_at_noise else test_inputs(block))
 
             return pgd(
-                noise(block),
+                start(block),
                 gradient,
                 self.eps * width,
                 steps=self.steps,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfp_genens.artifact.spec import InputSpec
-from tfp_genens.data import adversarial, noise, transforms
+from tfp_genens.data import adversarial, attack_specs, noise, transforms
 from tfp_genens.data.adversarial import Attack, Differentiable
 from tfp_genens.data.corruptions import CORRUPTIONS, ROW_CORRUPTIONS, Corrupt
 from tfp_genens.data.datasets import DATASETS
@@ -201,16 +201,7 @@ def _attack_set(name: str, attack: Attack) -> OodSet:
         start = noise.gaussian_blocks(shape, value_range, context.seed, attack.noise_clipped)
         test_inputs = adversarial.blocks_of(context.test, context.num_examples)
         attacked = attack.blocks(start, value_range, _attackable(row, context), test_inputs)
-
-        @functools.cache  # a second reading must not pay again
-        def make_block(block: int) -> np.ndarray:
-            try:
-                return attacked(block)
-            except FloatingPointError as e:
-                expected = "members whose gradients are finite and not zero everywhere"
-                raise UserError(f"{ARGUMENT}={name}", expected, str(e)) from e
-
-        return block_source(name, shape, context.num_examples, make_block)
+        return block_source(name, shape, context.num_examples, _once(attacked, name))
 
     is_on_waic = attack.gradient is adversarial.waic_gradient
     row = _row(
@@ -234,6 +225,55 @@ def _attackable(row: OodSet, context: OodContext) -> Differentiable:
         got = f"one that offers that of {ensemble.attacked_score or 'none'}"
         raise UserError(f"{ARGUMENT}={row.name}", expected, got)
     return ensemble
+
+
+def _asked_attack(text: str) -> OodSet:
+    """The set of an `attack_specs` text."""
+    spec = attack_specs.parse(text, ARGUMENT)
+    attack = spec.attack
+    scores = " and ".join(spec.scores)
+    is_noise = spec.start == attack_specs.NOISE
+    if not is_noise and spec.start not in OOD_SETS:
+        expected = f"{attack_specs.NOISE} or one of {', '.join(OOD_SETS)} to start from"
+        raise UserError(f"{ARGUMENT}={text}", expected, repr(spec.start))
+
+    def build(context: OodContext) -> Source:
+        shape, value_range = context.input_spec.shape, context.value_range
+        if is_noise:
+            start = noise.gaussian_blocks(shape, value_range, context.seed)
+        else:
+            start = adversarial.blocks_of(OOD_SETS[spec.start].build(context), context.num_examples)
+        if context.ensemble is None:
+            raise ValueError(f"`context.ensemble` must be given for {text}; got None.")
+        test_inputs = adversarial.blocks_of(context.test, context.num_examples)
+        blocks = attack.blocks(start, value_range, context.ensemble, test_inputs)
+        return block_source(text, shape, context.num_examples, _once(blocks, text))
+
+    start_text = "Gaussian noise" if is_noise else f"inputs of {OOD_SETS[spec.start].label}"
+    plural = "" if spec.steps == 1 else "s"
+    return OodSet(
+        text,
+        f"Attack on {scores}, {start_text}, {spec.eps:g}, {spec.steps} step{plural}",
+        build,
+        f"{start_text[0].upper()}{start_text[1:]} moved up {scores} of the ensemble by "
+        f"{spec.steps} sign step{plural} within {spec.eps:g} of the range, clipped.",
+        needs=RANGE,
+        attack={**vars(attack), "gradient": scores, "start": spec.start, "scores": spec.scores},
+    )
+
+
+def _once(blocks: Callable[[int], np.ndarray], name: str) -> Callable[[int], np.ndarray]:
+    """Blocks of an attack: a second reading does not pay again, and what it lacks is said."""
+
+    @functools.cache
+    def make_block(block: int) -> np.ndarray:
+        try:
+            return blocks(block)
+        except FloatingPointError as e:
+            expected = "members whose gradients are finite and not zero everywhere"
+            raise UserError(f"{ARGUMENT}={name}", expected, str(e)) from e
+
+    return make_block
 
 
 OMNIGLOT = "tfds:omniglot:test"
@@ -288,14 +328,19 @@ OOD_SETS: dict[str, OodSet] = {
 }
 
 
-def parse_ood(text: str) -> tuple[str, str | None]:
-    """The name and the SPEC that `--ood` holds: a registered name, any SPEC, or NAME=SPEC.
+def made_or_registered(name: str) -> OodSet | None:
+    """The row of a registered set or of an attack; None where it is neither."""
+    return _asked_attack(name) if name.startswith(attack_specs.PREFIX) else OOD_SETS.get(name)
 
-    A SPEC is its own name. NAME=SPEC reads the inputs of a registered set from SPEC, as they are:
-    for sets that a user has in another form than the one registered. Raises UserError: none of
-    these; NAME is a set that is made and not read.
+
+def parse_ood(text: str) -> tuple[str, str | None]:
+    """The name and the SPEC that `--ood` holds: a registered name, any SPEC, NAME=SPEC, an attack.
+
+    A SPEC is its own name, and so is an attack, see `attack_specs`. NAME=SPEC reads the inputs of a
+    registered set from SPEC, as they are: for sets that a user has in another form than the one
+    registered. Raises UserError: none of these; NAME is a set that is made and not read.
     """
-    if text in OOD_SETS:
+    if made_or_registered(text) is not None:
         return text, None
     if scheme_of(text) is not None:
         return text, text
@@ -305,25 +350,27 @@ def parse_ood(text: str) -> tuple[str, str | None]:
             read = ", ".join(row.name for row in OOD_SETS.values() if row.is_read)
             raise UserError(ARGUMENT, f"NAME=SPEC with a set that is read: {read}", repr(text))
         return name, spec
-    expected = f"one of {', '.join(OOD_SETS)}, or a SPEC: {spec_forms()}, or NAME=SPEC of these"
+    forms = f"a SPEC: {spec_forms()}, or NAME=SPEC of these, or {attack_specs.FORM}"
+    expected = f"one of {', '.join(OOD_SETS)}, or {forms}"
     raise UserError(ARGUMENT, expected, repr(text))
 
 
 def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:
-    """Opens a registered set, any SPEC, or NAME=SPEC, limited to `context.num_examples`.
+    """Opens a registered set, any SPEC, NAME=SPEC or an attack, limited to `context.num_examples`.
 
     Returns the row of OOD_SETS (for a SPEC, one named after it; for NAME=SPEC, NAME's with what it
     was read from in place of how it is made) and its examples. Raises UserError: see `parse_ood`; a
     set that does not suit the model or cannot be had on this machine.
     """
     name, spec = parse_ood(text)
-    if spec is None:
-        row = OOD_SETS[name]
+    known = made_or_registered(name)
+    if spec is None and known is not None:
+        row = known
     else:
-        is_known = name in OOD_SETS
-        label = OOD_SETS[name].label if is_known else name
+        label = known.label if known else name
         text = f"Inputs read from {spec}."
-        row = OodSet(name, label, _read(spec), text, is_read=True, is_stand_in=is_known)
+        build = _read(spec or name)
+        row = OodSet(name, label, build, text, is_read=True, is_stand_in=known is not None)
     model = context.input_spec
     if row.needs and not NEEDS[row.needs](model):
         got = f"inputs of shape {model.shape} and range {model.value_range}"

@@ -235,7 +235,7 @@ def labels(
 
     It goes into results.json, because reports are made from files alone.
     """
-    found = [*(ood_sets.OOD_SETS.get(n) for n in ood_datasets), DATASETS.get(train_dataset)]
+    found = [*map(ood_sets.made_or_registered, ood_datasets), DATASETS.get(train_dataset)]
     return {
         "datasets": {row.name: row.label for row in found if row is not None},
         "scores": {name: spec.label for name, spec in scores.items() if spec.label},

@@ -44,6 +44,7 @@ ROWS: dict[str, Row] = {
     "default": Row(TABLE, "default", "tables.default_table"),
     "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table"),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
+    "attacks": Row(TABLE, "attacks", "tables.attack_table"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
     "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure"),
     "members_figure": Row(FIGURE, "members", "figures.member_figure"),

@@ -1,0 +1,94 @@
+"""Attacks as anyone asks for them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfp_genens.data import adversarial, attack_specs
+from tfp_genens.data.ood import OodContext, made_or_registered, open_ood, parse_ood
+from tfp_genens.data.sources import array_source, read_all, take
+from tfp_genens.data.specs import open_source
+from tfp_genens.errors import UserError
+
+
+@pytest.fixture
+def context(image_spec, ensemble):
+    test = take(open_source("digits:test", image_spec), 40)
+    return OodContext(test, image_spec, 40, seed=7, ensemble=ensemble)
+
+
+def values_of(name, context):
+    return read_all(open_ood(name, context)[1])[1]
+
+
+def test_a_text_says_it_all():
+    spec = attack_specs.parse("attack:dose+waic:fashion_mnist:0.1:10", "--ood")
+    assert spec == attack_specs.AttackSpec(("dose", "waic"), "fashion_mnist", 0.1, 10)
+    assert (spec.attack.steps, spec.attack.eps) == (10, 0.1)
+    assert spec.attack.step_size == pytest.approx(0.025)
+    assert attack_specs.AttackSpec(("dose",), "noise", 0.1, 1).attack.step_size == 0.1
+    name = "attack:waic:noise:0.1:2"
+    assert parse_ood(name) == (name, None)
+    row = made_or_registered(name)
+    assert row.label == "Attack on waic, Gaussian noise, 0.1, 2 steps"
+    assert row.attack["eps"] == 0.1
+    assert row.description.endswith("clipped.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("attack:dose", "attack:dose:noise:a:1", "attack:dose:noise:0.1:1.5"),
+        *("attack::noise:0.1:1", "attack:dose::0.1:1", "attack:dose:noise:0:1"),
+        *("attack:dose:noise:2:1", "attack:dose:noise:0.1:0", "attack:dose:noise:0.1:1:2"),
+    ],
+)
+def test_another_text_is_refused_with_the_form(text):
+    with pytest.raises(UserError, match="attack:SCORES:START:EPS:STEPS"):
+        parse_ood(text)
+
+
+def test_a_start_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match=r"noise or one of .*mnist.* to start from; got 'fog'"):
+        parse_ood("attack:waic:fog:0.1:1")
+
+
+def test_noise_is_moved_uphill_and_not_too_far(context, ensemble):
+    start = values_of("gaussian", context)
+    found = values_of("attack:waic:noise:0.1:5", context)
+    assert np.abs(found - start).max() <= 25.5 + 1e-3
+    assert (ensemble.waic(found) > ensemble.waic(start)).all()
+
+
+def test_other_inputs_are_moved(context, ensemble):
+    start = values_of("vflip", context).astype(np.float32)
+    found = values_of("attack:waic:vflip:0.02:3", context)
+    assert found.min() >= 0
+    assert found.max() <= 255
+    assert 0 < np.abs(found - start).max() <= 5.1 + 1e-3
+    assert (ensemble.waic(found) > ensemble.waic(start)).mean() > 0.9
+
+
+def test_scores_count_alike_whatever_their_unit(ensemble):
+    class Two:
+        def score_gradient(self, score, values):
+            return {"a": 1e6, "b": -1e-6}[score] * np.sign(values - 100.0)
+
+    values = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 1))
+    np.testing.assert_allclose(adversarial.scores_gradient(Two(), values, ["a", "b"]), 0, atol=1e-9)
+    alone = adversarial.scores_gradient(Two(), values, ["b"])
+    np.testing.assert_allclose(alone, -np.sign(values - 100.0))
+
+
+def test_it_needs_an_ensemble(context):
+    name = "attack:waic:noise:0.1:1"
+    with pytest.raises(ValueError, match=r"`context\.ensemble`"):
+        values_of(name, dataclasses.replace(context, ensemble=None))
+
+
+def test_a_table_without_a_range_is_refused(table_spec, ensemble):
+    test = array_source("rows", np.zeros((3, 2), np.float32), "rows")
+    context = OodContext(test, table_spec, 3, seed=0, ensemble=ensemble)
+    with pytest.raises(UserError, match="inputs with a value range"):
+        open_ood("attack:waic:noise:0.1:1", context)
