@@ -202,7 +202,9 @@ def _document(
 ) -> dict[str, Any]:
     """results.json, but for its notes."""
     scores = {**in_scores.member_scores, **in_scores.ensemble_scores}
-    main_scores = [name for name, spec in scores.items() if spec.main]
+    decides = in_scores.decision_score
+    main_scores = [name for name, spec in scores.items() if spec.main and name != decides]
+    main_scores = [decides, *main_scores] if decides else main_scores
     return {
         "schema_version": results.SCHEMA_VERSION,
         "train_dataset": ensemble.train_dataset,

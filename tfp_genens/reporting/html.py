@@ -67,6 +67,7 @@ def _section(evaluation: Evaluation) -> dict[str, Any]:
         "document": document,
         "first": manifests[0],
         "train_label": results.dataset_label(document, document["train_dataset"]),
+        "advice": _advice(evaluation),
         "steps": sorted({manifest["steps"] for manifest in manifests}),
         "seconds": [_duration(sum(seconds)), _duration(float(np.mean(seconds)))],
         "trained_by": provenance.training_commits(manifests),
@@ -87,6 +88,23 @@ def _section(evaluation: Evaluation) -> dict[str, Any]:
             for entry in document["missing"]
         ],
     }
+
+
+def _advice(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The score to use, and the OoD sets that it tells apart best and worst; None without one."""
+    score = evaluation.in_distribution.scores.decision_score
+    rows = [row for row in evaluation.document["rows"] if row["score"] == score]
+    if score is None or not rows:
+        return None
+    ranked = sorted(rows, key=lambda row: row["auroc"])
+    worst, best = (
+        {
+            "label": results.dataset_label(evaluation.document, row["ood_dataset"]),
+            "auroc": row["auroc"],
+        }
+        for row in (ranked[0], ranked[-1])
+    )
+    return {"score": evaluation.score_label(score), "name": score, "worst": worst, "best": best}
 
 
 def _duration(seconds: float) -> str:
