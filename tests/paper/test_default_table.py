@@ -34,6 +34,18 @@ def test_rows_are_counted_and_what_is_missed_is_named(tmp_path):
     assert context["trained"][0]["lowest"]["ood_dataset"].tolist() == ["not_mnist"]
 
 
+def test_training_sets_stand_one_after_the_other(tmp_path):
+    both = [
+        evaluation(tmp_path / "a", omniglot=FAR, vflip=NEAR),
+        evaluation(tmp_path / "b", "fashion_mnist", vflip=NEAR, omniglot=NEAR, not_mnist=FAR),
+    ]
+    found = default_table.table(both)
+    assert found.context["num_judged"] == 5
+    lowest = [one["lowest"]["ood_dataset"].tolist() for one in found.context["trained"]]
+    assert lowest == [["omniglot"], ["omniglot"]]
+    assert found.context["trained"][1]["table"]["difference"].notna().sum() == 3
+
+
 def test_members_densities_average_to_the_score(tmp_path):
     made = evaluation(tmp_path, num_members=3, omniglot=NEAR)
     of_sets = densities.member_densities(made)
