@@ -294,7 +294,8 @@ class TestFrozen:
         """With the weights by which they add up to it."""
         x = tf.cast(data.validation[:3], tf.float32)
         num_levels = len(frozen.density.flow.levels)
-        weights = tf.tile([[-0.5, 1.0]], [3, num_levels])
+        of_levels = tf.tile([[-0.5, 1.0]], [3, num_levels])
+        weights = tf.concat([of_levels, tf.ones([3, 1])], axis=1)  # a PNG has no gradient
         found = frozen.statistics_gradient(x, SEED, weights)["gradient"]
         expected = frozen.log_prob_gradient(x, SEED)["gradient"]
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)

@@ -95,7 +95,8 @@ def test_models_of_one_training_set_share_a_board(made, tmp_path):
     boards = page.document.context["boards"]
     assert [board["label"] for board in boards] == ["MNIST", "fashion_mnist"]
     assert boards[0]["aurocs"].columns.tolist() == ["score", "omniglot", "uniform"]
-    assert any("glow" in name for name in boards[0]["summary"]["score"])
+    scores = set(boards[0]["summary"]["score"])
+    assert {"WAIC, 2 x vae, beta 1", "WAIC, 2 x glow"} <= scores
 
 
 def test_nothing_in_common_is_refused(made, tmp_path):
@@ -107,6 +108,16 @@ def test_a_model_without_statistics_has_a_board():
     found = leaderboard_table.board([evaluations.evaluation(model="mahalanobis")])
     assert not found["has_first"]
     assert found["summary"]["behind"].isna().all()
+
+
+def test_without_held_out_scores_fitted_candidates_are_left_out(tmp_path):
+    made = evaluation(tmp_path, **SETS)
+    (tmp_path / "held_out" / "member_0" / "held_out.npz").unlink()
+    page = read_back.read(leaderboard_table.table, [made])
+    scores = {record["score"] for record in page.records}
+    assert "complexity_corrected" in scores
+    assert not {"typicality", "p_min"} & scores
+    assert any("without held-out scores" in note for s in page.sections for note in s.notes)
 
 
 def test_the_picture_shows_every_number(made):

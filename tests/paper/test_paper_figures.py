@@ -143,7 +143,7 @@ def test_every_evaluation_has_its_panels(make_evaluation):
         edited(make_evaluation(f"at {beta}"), lambda document, beta=beta: set_beta(document, beta))
         for beta in (1.0, 0.1)
     ]
-    for name in FIGURES:
+    for name in set(FIGURES) - {"leaderboard"}:  # which has a panel a training set
         text = texts(drawn(name, *evaluations))
         assert "MNIST, beta 1" in text
         assert "MNIST, beta 0.1" in text

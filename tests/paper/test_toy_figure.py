@@ -211,7 +211,10 @@ def test_figure_2_needs_no_evaluation(run, tmp_path, flags, seed):
         (("--figure=2", "--output=f.md"), "--output: expected a .png file"),
         (("--figure=2", "--seed=-1", "--output=f.png"), "--seed: expected an integer of at least"),
         (("--seed=1", "--evaluation_dir=e", "--output=r.html"), "--seed: expected none without"),
-        (("--figure=7", "--evaluation_dir=e", "--output=f.png"), "one of 1, 3, members, 2; got"),
+        (
+            ("--figure=7", "--evaluation_dir=e", "--output=f.png"),
+            "one of leaderboard, 1, 3, members, 2; got",
+        ),
     ],
 )
 def test_bad_flags_are_one_line(run, monkeypatch, tmp_path, flags, expected):

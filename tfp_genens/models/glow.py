@@ -1,5 +1,6 @@
 """GLOW, a flow with an exact density, on images (paper, section 4; Kingma & Dhariwal 2018)."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -119,7 +120,10 @@ OUTPUTS = {
 
 
 def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
-    """Of each level, from the pixels up: its terms of log p(x); and the image's complexity."""
+    """Of each level, from the pixels up: its terms of log p(x); and the image's complexity.
+
+    That all of them are marked is what docs/protocol.md decides.
+    """
     found = {}
     for level in range(num_levels):
         name, label = f"level_{level}", f"level {level}"
@@ -129,7 +133,10 @@ def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
         found[f"{name}_log_det"] = OutputSpec(
             "nats", HIGHER_IS_NORMAL, f"log |det|, {label}", statistic=True
         )
-    return found | pixels.COMPLEXITY
+    complexity = {
+        name: dataclasses.replace(spec, statistic=True) for name, spec in pixels.COMPLEXITY.items()
+    }
+    return found | complexity
 
 
 class FrozenGlow(tf.Module):

@@ -43,17 +43,17 @@ def observed_at_a_price(
 
 
 def png_length(x: tf.Tensor) -> tf.Tensor:
-    """Bytes of each image as a PNG, float32 [batch]: how complex it is (Serra et al. 2020).
+    """Bytes of each image as a PNG, float64 [batch]: how complex it is (Serra et al. 2020).
 
     x: images [batch, height, width, channels] in [0, 1], clipped and rounded to 8 bits. Of another
     number of channels than one and three each is an image of its own, and lengths are added.
     """
     levels = tf.cast(tf.math.rint(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
     if x.shape[-1] in (1, 3):
-        return tf.cast(tf.strings.length(tf.io.encode_png(levels)), tf.float32)
+        return tf.cast(tf.strings.length(tf.io.encode_png(levels)), tf.float64)
     channels = tf.transpose(levels, [0, 3, 1, 2])[..., tf.newaxis]
     lengths = tf.strings.length(tf.io.encode_png(channels))
-    return tf.cast(tf.reduce_sum(lengths, axis=-1), tf.float32)
+    return tf.cast(tf.reduce_sum(lengths, axis=-1), tf.float64)
 
 
 def clipped(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:

@@ -41,13 +41,17 @@ class Entry:
 
 
 def entries(evaluation: Evaluation) -> list[Entry]:
-    """The scores of an ensemble, and the candidates that can be fitted on its held-out scores."""
+    """The scores of an ensemble, and the candidates: those that are fitted where it can be."""
     scores = evaluation.in_distribution.scores
     found = [
         Entry(evaluation, name, spec, {s.name: s.values(name) for s in evaluation.sets})
         for name, spec in scores.ensemble_scores.items()
     ]
-    candidates = available_candidates(scores.member_scores)
+    candidates = {
+        name: row
+        for name, row in available_candidates(scores.member_scores).items()
+        if row.fit is None or evaluation.has_held_out
+    }
     states = {
         name: row.fit(*evaluation.held_out(FIT, row.inputs).values())
         for name, row in candidates.items()

@@ -83,6 +83,13 @@ class Evaluation:
         """The in-distribution set, then the OoD sets."""
         return (self.in_distribution, *self.ood)
 
+    @property
+    def has_held_out(self) -> bool:
+        """Whether there are scores of held-out inputs by every member."""
+        members = self.in_distribution.scores.members
+        directories = [results.held_out_dir(self.directory, member) for member in members]
+        return all((directory / held_out.FILE).is_file() for directory in directories)
+
     def held_out(self, part: str, outputs: Sequence[str]) -> dict[str, np.ndarray]:
         """Member outputs of normal inputs held out of training: float64 [num_members, num_inputs].
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from tfp_genens.evaluation import tables
 from tfp_genens.paper import leaderboard, shared
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.leaderboard import FIRST, FLIPS, Judged
@@ -16,12 +15,11 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     """A board a training set, best mean rank first.
 
     Raises:
-      UserError: evaluations of one training set without common OoD sets, or without the held-out
-        scores that candidates are fitted on.
+      UserError: evaluations of one training set without common OoD sets.
     """
     boards = [board(of_one) for of_one in by_training_set(evaluations)]
     records = pd.concat([one["records"] for one in boards])
-    return Document("leaderboard", {"boards": boards, "first": FIRST}, records)
+    return Document("leaderboard", {"boards": boards}, records)
 
 
 def by_training_set(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
@@ -74,7 +72,11 @@ def _label(judged: Judged, evaluations: Sequence[Evaluation]) -> str:
     """What a score is called, with its model where there are several."""
     evaluation = judged.entry.evaluation
     label = judged.entry.spec.label or judged.entry.score
-    return label if len(evaluations) == 1 else f"{label}, {tables.heading(evaluation.document)}"
+    if len(evaluations) == 1:
+        return label
+    beta = shared.beta(evaluation)
+    model = f"{evaluation.document['members']} x {evaluation.document['model']}"
+    return ", ".join([label, model, *([] if beta is None else [f"beta {beta:g}"])])
 
 
 def _behind(first: Judged | None, other: Judged) -> tuple[float, float] | None:
