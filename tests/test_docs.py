@@ -63,7 +63,9 @@ cd {root} && RUNS_DIR={runs} exec {python} -m workflow --dry_run "$@"
 """
 WIDTH = 84
 """Characters."""
-FIRST_TRAIN = {"docs/serving.md": "docs/images.md", "docs/upgrading.md": "docs/images.md"}
+FIRST_TRAIN = dict.fromkeys(
+    ("docs/how_it_works.md", "docs/serving.md", "docs/upgrading.md"), "docs/images.md"
+)
 """Page -> the page whose first block it presupposes."""
 NOT_RUN = {
     "benchmarks, many minutes": 4,

@@ -43,6 +43,7 @@ def test_the_manifest_says_that_it_was_fitted(knn_run):
         "direction": "lower_is_normal",
         "label": "Nearest neighbours",
         "main": True,
+        "statistic": False,
     }
     num_held_out = manifest["held_out"]["num_examples"]
     assert sum(num_held_out.values()) == manifest["num_validation"]

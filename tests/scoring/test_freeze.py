@@ -268,6 +268,15 @@ class TestDensityOfStates:
         assert not set(alone) & {"log_prob", "rate", "waic"}
         np.testing.assert_allclose(alone["dose"], beside["dose"], rtol=1e-5)
 
+    def test_too_few_held_out_inputs_leave_the_decision_to_waic(self, tmp_path, train_tiny, images):
+        run_dir = tmp_path / "run"
+        assert train_tiny(run_dir, train_steps=2, validation_fraction=0.05) == 0
+        assert read_manifest(run_dir / "member_0")["held_out"]["num_examples"]["fit"] < 20
+        ensemble = Ensemble.load(run_dir)
+        assert "dose" not in ensemble.ensemble_scores
+        assert ensemble.decision_score() == "waic"
+        assert np.isfinite(ensemble.score(images)["p_value"]).all()
+
     def test_another_score_can_decide(self, run_copy, images):
         freeze_ensemble(run_copy, decision_score="rate_var")
         ensemble = Ensemble.load(run_copy)

@@ -47,6 +47,7 @@ def test_manifest_says_what_the_member_is(trained_run):
         "direction": "lower_is_normal",
         "label": "Rate",
         "main": True,
+        "statistic": False,
     }
     parts = manifest["held_out"]["num_examples"]
     assert manifest["calibration"]["num_examples"] == parts["calibrate"] > 0

@@ -20,17 +20,23 @@ OF_DENSITIES = EnsembleScore(
 """The score as the mean over members of their log densities."""
 
 
+def statistics(evaluation: Evaluation) -> list[str]:
+    """The member outputs that the score is made of; raises UserError where there are none."""
+    specs = evaluation.in_distribution.scores.member_scores
+    names = [name for name, spec in specs.items() if spec.statistic]
+    if not names:
+        got = f"{evaluation.directory}, which has {', '.join(specs)}"
+        raise UserError(evaluation.argument, f"evaluations with the statistics of {DOSE}", got)
+    return names
+
+
 def member_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
     """Log densities of all sets, in-distribution first: float64 [num_members, num_inputs].
 
     Each member's is fitted on the statistics that it had of held-out inputs, as in the frozen
     ensemble. Raises UserError where the evaluation has none of these.
     """
-    specs = evaluation.in_distribution.scores.member_scores
-    names = [name for name, spec in specs.items() if spec.statistic]
-    if not names:
-        got = f"{evaluation.directory}, which has {', '.join(specs)}"
-        raise UserError(evaluation.argument, f"evaluations with the statistics of {DOSE}", got)
+    names = statistics(evaluation)
     state = dose.fit(*evaluation.held_out(FIT, names).values())
     values = [shared.values(evaluation, name) for name in names]
     return {

@@ -45,6 +45,7 @@ ROWS: dict[str, Row] = {
     "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table"),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
     "attacks": Row(TABLE, "attacks", "tables.attack_table"),
+    "false_alarms": Row(TABLE, "false_alarms", "tables.false_alarm_table"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
     "figure3": Row(FIGURE, "3", "figures.rate_distortion_figure"),
     "members_figure": Row(FIGURE, "members", "figures.member_figure"),

@@ -16,7 +16,8 @@ NUM_COMPONENTS = (1, 2, 3, 4, 6, 8)
 
 NUM_FOLDS = 5
 MIN_INPUTS = 5
-"""A dimension and Gaussian: with fewer held-out inputs, mixtures have fewer Gaussians."""
+"""A statistic and Gaussian: with fewer held-out inputs, mixtures have fewer Gaussians, and with
+fewer than one Gaussian takes there is no density."""
 
 VARIANCE_FLOOR = 1e-3
 """Added to each Gaussian's variances, in units of the held-out inputs' variance."""

@@ -174,14 +174,14 @@ class _Members(tf.Module):
             for name, entry in self._described.items()
             if entry["outputs"]  # others give no scores
         }
-        can_fit = self._has_held_out and first["held_out"]["num_examples"][held_out.FIT] > 0
+        num_fit = first["held_out"]["num_examples"][held_out.FIT] if self._has_held_out else 0
         self.scores = {
-            name: {n: s for n, s in available_scores(outputs).items() if can_fit or s.fit is None}
+            name: {n: s for n, s in available_scores(outputs).items() if s.can_be_made(num_fit)}
             for name, outputs in self.outputs.items()
         }
         self._decides: list[str] = first["decides"]
         if decision_score is not None:
-            self._let_decide(decision_score, can_fit)
+            self._let_decide(decision_score, num_fit)
         self.states = {
             name: score.fit(*self._held_out(score, held_out.FIT).values())
             for name, score in self.scores[DEFAULT].items()
@@ -190,11 +190,11 @@ class _Members(tf.Module):
         decisions = {name: self._decision(scores) for name, scores in self.scores.items()}
         self.decisions = {name: found for name, found in decisions.items() if found}
 
-    def _let_decide(self, decision_score: str, can_fit: bool) -> None:
+    def _let_decide(self, decision_score: str, num_fit: int) -> None:
         """Puts a score before the family's choice; a candidate is then computed, too."""
         for name, outputs in self.outputs.items():
             candidate = available_candidates(outputs).get(decision_score)
-            if candidate is not None and (can_fit or candidate.fit is None):
+            if candidate is not None and candidate.can_be_made(num_fit):
                 self.scores[name][decision_score] = candidate
         if decision_score not in self.scores[DEFAULT]:
             known = (*self.scores[DEFAULT], *available_candidates(self.outputs[DEFAULT]))

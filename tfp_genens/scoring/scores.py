@@ -28,6 +28,8 @@ class EnsembleScore:
       fit: (*inputs of held-out normal examples, NumPy float64 [num_members, num_examples]) ->
         arrays by name, which are kept in the frozen ensemble and given back as `state`.
       main: whether it is among the few that tables show first.
+      min_fit: the fewest held-out examples that it can be fitted on; with fewer there is no such
+        score.
     """
 
     name: str
@@ -38,6 +40,11 @@ class EnsembleScore:
     function: Callable[..., tf.Tensor]
     fit: Callable[..., dict[str, np.ndarray]] | None = None
     main: bool = False
+    min_fit: int = 1
+
+    def can_be_made(self, num_fit: int) -> bool:
+        """Whether it can with so many held-out examples to fit it on."""
+        return self.fit is None or num_fit >= self.min_fit
 
     @property
     def spec(self) -> OutputSpec:
@@ -91,6 +98,7 @@ def density_of_states(statistics: tuple[str, ...]) -> EnsembleScore:
         *("dose", "Density of states", "nats", HIGHER_IS_NORMAL, statistics, dose.log_density),
         fit=dose.fit,
         main=True,
+        min_fit=dose.MIN_INPUTS * len(statistics),
     )
 
 
