@@ -17,7 +17,7 @@ OUTPUTS = {
     name: OutputSpec("nats", HIGHER_IS_NORMAL, statistic=name in (*TERMS, "loc_norm"))
     for name in NAMES
 }
-NUM = 200
+NUM = 100
 
 
 def statistics(seed, num_members=2, **shifts):
