@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfp_genens.bijectors.glow import Glow
-from tfp_genens.models.glow import GlowDensity
+from tfp_genens.models.frozen_glow import GlowDensity
 from tfp_genens.runtime import configure_tensorflow
 
 CONFIG = settings()

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
+from tfp_genens.data.ood import OodContext
+from tfp_genens.data.sources import take
+from tfp_genens.data.specs import open_source
 from tfp_genens.data.tfds_source import data_directory
 
 
@@ -61,6 +64,17 @@ def table_spec():
 def ensemble():
     generator = np.random.default_rng(3)
     return QuadraticEnsemble(generator.uniform(0, 255, (3, 8, 8, 1)))
+
+
+@pytest.fixture
+def make_context(image_spec, ensemble):
+    """(number of digits) -> what OoD sets are built from."""
+
+    def make(num):
+        test = take(open_source("digits:test", image_spec), num)
+        return OodContext(test, image_spec, num, seed=7, ensemble=ensemble)
+
+    return make
 
 
 class _Messages(logging.Handler):

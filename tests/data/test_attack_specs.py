@@ -7,15 +7,13 @@ import pytest
 
 from tfp_genens.data import adversarial, attack_specs
 from tfp_genens.data.ood import OodContext, made_or_registered, open_ood, parse_ood
-from tfp_genens.data.sources import array_source, read_all, take
-from tfp_genens.data.specs import open_source
+from tfp_genens.data.sources import array_source, read_all
 from tfp_genens.errors import UserError
 
 
 @pytest.fixture
-def context(image_spec, ensemble):
-    test = take(open_source("digits:test", image_spec), 40)
-    return OodContext(test, image_spec, 40, seed=7, ensemble=ensemble)
+def context(make_context):
+    return make_context(40)
 
 
 def values_of(name, context):

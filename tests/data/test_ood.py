@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tfp_genens.data import DATASETS, OOD_SETS, OodContext, open_ood, open_source, read_all, take
+from tfp_genens.data import DATASETS, OOD_SETS, open_ood, read_all
 from tfp_genens.data.noise import gaussian_blocks
 from tfp_genens.data.ood import ROWS, parse_ood
 from tfp_genens.data.sources import array_source
@@ -27,9 +27,8 @@ ATTACKS = NOISY[3:]
 
 
 @pytest.fixture
-def context(image_spec, ensemble):
-    test = take(open_source("digits:test", image_spec), 230)
-    return OodContext(test, image_spec, 230, seed=7, ensemble=ensemble)
+def context(make_context):
+    return make_context(230)
 
 
 def values_of(name, context):

@@ -11,6 +11,11 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL
 from tfp_genens.evaluation import bootstrap, metrics
 
 
+def bootstrap_intervals(*scores, **settings):
+    """Percentile intervals, of resamples."""
+    return bootstrap.intervals(bootstrap.resampled_metrics(*scores, **settings))
+
+
 def plain_loop(in_scores, ood_scores, direction, num_resamples, seed, chunk_size):
     """The same resamples, one at a time, through the metrics of each resample as it stands."""
     generator = seeds.numpy_generator(seed, "bootstrap")
@@ -38,9 +43,7 @@ def test_equals_a_plain_loop(monkeypatch, num_members, direction):
     in_scores = np.round(rng.normal(size=(num_members, 40)), 1)
     ood_scores = np.round(rng.normal(1, 1, size=(num_members, 30)), 1)
     in_scores[0, 0], ood_scores[0, :2] = np.nan, (np.nan, np.inf)
-    found = bootstrap.bootstrap_intervals(
-        in_scores, ood_scores, direction, num_resamples=50, seed=3
-    )
+    found = bootstrap_intervals(in_scores, ood_scores, direction, num_resamples=50, seed=3)
     expected = plain_loop(in_scores, ood_scores, direction, 50, seed=3, chunk_size=20)
     for name in metrics.METRICS:
         assert found[name] == pytest.approx(expected[name], abs=1e-12)
@@ -51,7 +54,7 @@ def test_covers_the_true_auroc_in_95_percent_of_draws():
     num_draws, covered = 300, 0
     for draw in range(num_draws):
         rng = np.random.default_rng(draw)
-        low, high = bootstrap.bootstrap_intervals(
+        low, high = bootstrap_intervals(
             rng.normal(size=150),
             rng.normal(-1, 1, size=200),
             HIGHER_IS_NORMAL,
@@ -70,7 +73,7 @@ def test_covers_the_true_mean_over_members():
     for draw in range(num_draws):
         rng = np.random.default_rng(10_000 + draw)
         scores = np.sqrt(0.9) * rng.normal(size=(1, 300)) + np.sqrt(0.1) * rng.normal(size=(5, 300))
-        low, high = bootstrap.bootstrap_intervals(
+        low, high = bootstrap_intervals(
             scores[:, :150], scores[:, 150:] + 1, LOWER_IS_NORMAL, num_resamples=300, seed=draw
         )["auroc"]
         covered += low <= true_auroc <= high
@@ -78,7 +81,7 @@ def test_covers_the_true_mean_over_members():
 
 
 def test_separable_scores_give_an_interval_without_width():
-    intervals = bootstrap.bootstrap_intervals(
+    intervals = bootstrap_intervals(
         np.arange(10.0), np.arange(20.0, 30.0), LOWER_IS_NORMAL, num_resamples=50, seed=0
     )
     assert intervals == {
@@ -93,7 +96,7 @@ def test_seeded_by_seed_and_path_only():
     in_scores, ood_scores = rng.normal(size=100), rng.normal(1, 1, size=100)
 
     def intervals(**kwargs):
-        return bootstrap.bootstrap_intervals(
+        return bootstrap_intervals(
             in_scores, ood_scores, LOWER_IS_NORMAL, num_resamples=200, **kwargs
         )
 
@@ -106,7 +109,7 @@ def test_ten_rows_take_seconds():
     rng = np.random.default_rng(0)
     start = time.process_time()
     for row in range(10):
-        bootstrap.bootstrap_intervals(
+        bootstrap_intervals(
             rng.normal(size=2000),
             rng.normal(1, 1, size=2000),
             LOWER_IS_NORMAL,
@@ -119,8 +122,6 @@ def test_ten_rows_take_seconds():
 def test_misuse():
     ones = np.ones(3)
     with pytest.raises(ValueError, match="num_resamples"):
-        bootstrap.bootstrap_intervals(ones, ones, LOWER_IS_NORMAL, num_resamples=0, seed=0)
+        bootstrap_intervals(ones, ones, LOWER_IS_NORMAL, num_resamples=0, seed=0)
     with pytest.raises(ValueError, match="same members"):
-        bootstrap.bootstrap_intervals(
-            np.ones((2, 3)), ones, LOWER_IS_NORMAL, num_resamples=9, seed=0
-        )
+        bootstrap_intervals(np.ones((2, 3)), ones, LOWER_IS_NORMAL, num_resamples=9, seed=0)

@@ -17,14 +17,9 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.config import RunConfig
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
-from tfp_genens.models.glow import (
-    FrozenGlow,
-    GlowConfig,
-    GlowDensity,
-    GlowLearner,
-    WarmUp,
-    initialized_flow,
-)
+from tfp_genens.models.configs import GlowConfig
+from tfp_genens.models.frozen_glow import FrozenGlow, GlowDensity
+from tfp_genens.models.glow import GlowLearner, WarmUp, initialized_flow
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.likelihood_checks import PROBES, check_likelihood, warnings_of
 from tfp_genens.paper import numbers as paper

@@ -115,7 +115,9 @@ def test_aurocs_are_those_of_the_scores(make):
         assert of_set[score]["auroc"] == pytest.approx(auroc(*scores, sign))
         direction = "lower_is_normal" if sign == 1 else "higher_is_normal"
         settings = {"num_resamples": 20, "seed": 0, "path": ("hflip",)}
-        ends = bootstrap.bootstrap_intervals(*scores, direction, **settings)["auroc"]
+        ends = bootstrap.intervals(bootstrap.resampled_metrics(*scores, direction, **settings))[
+            "auroc"
+        ]
         found = of_set[score]["auroc_low"], of_set[score]["auroc_high"]
         assert found == pytest.approx(tuple(100 * end for end in ends))
     assert of_set["waic"]["auroc"] == given.row("hflip", "waic")["auroc"]

@@ -114,6 +114,22 @@ def test_facts_notes_and_commands(make_evaluation, tmp_path):
         assert expected in text
 
 
+def test_it_says_which_score_to_use(make_evaluation, tmp_path):
+    """With the lowest and the highest AUROC that the deciding score has here."""
+    directory = make_evaluation()
+    document = json.loads((directory / "results.json").read_text())
+    aurocs = [row["auroc"] for row in document["rows"] if row["score"] == "waic"]
+    _, text = write_report(tmp_path, directory)
+    ends = re.search(r"Use WAIC \( ?waic ?\): ?verdicts .* between ([\d.]+) .* and ([\d.]+) ", text)
+    assert ends, text[:2000]
+    assert list(ends.groups()) == [f"{min(aurocs):.1f}", f"{max(aurocs):.1f}"]
+
+
+def test_without_a_verdict_it_recommends_nothing(make_evaluation, tmp_path):
+    _, text = write_report(tmp_path, make_evaluation(with_p_values=False))
+    assert "What to use" not in text
+
+
 @pytest.mark.parametrize(
     ("commit", "expected"),
     [

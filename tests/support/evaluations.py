@@ -112,6 +112,21 @@ def scored(values, outputs, members, held_out=None):
     )
 
 
+def judged(in_scores, ood_scores, name, attacked_members, train_dataset, model):
+    """Rows of results.json, on few resamples."""
+    return make_rows(
+        in_scores,
+        ood_scores,
+        ood_dataset=name,
+        description="",
+        attacked_members=attacked_members,
+        train_dataset=train_dataset,
+        model=model,
+        num_bootstrap=20,
+        seed=0,
+    )
+
+
 def evaluation(
     members=range(5),
     sets: Mapping[str, float] = {"hflip": -1.0},
@@ -133,17 +148,7 @@ def evaluation(
         is_attack = name.startswith("adversarial")
         attacked = (0,) if is_attack and "waic" not in name else None
         scores = score_file(name, mean, members, outputs, num_out)
-        rows += make_rows(
-            in_scores,
-            scores,
-            ood_dataset=name,
-            description="",
-            attacked_members=attacked,
-            train_dataset=train_dataset,
-            model=model,
-            num_bootstrap=20,
-            seed=0,
-        )
+        rows += judged(in_scores, scores, name, attacked, train_dataset, model)
         attack = {"steps": 1} if is_attack else {}
         entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": attack})
         label = DATASET_LABELS.get(name, name)

@@ -8,7 +8,6 @@ from support import evaluations
 from tfp_genens.artifact import held_out
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import results
-from tfp_genens.evaluation.rows import make_rows
 from tfp_genens.reporting.evaluation_files import EvaluatedSet
 
 TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
@@ -48,17 +47,7 @@ def evaluation(directory, train_dataset="mnist", model="vae", num_members=2, **s
         ood.append(EvaluatedSet(name, name, scores, {}, 0))
         attacked = (0,) if name.startswith("adversarial") else None
         entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": {}})
-        rows += make_rows(
-            inside,
-            scores,
-            ood_dataset=name,
-            description="",
-            attacked_members=attacked,
-            train_dataset=train_dataset,
-            model=model,
-            num_bootstrap=10,
-            seed=0,
-        )
+        rows += evaluations.judged(inside, scores, name, attacked, train_dataset, model)
     document = {**first.document, "rows": rows, "sets": entries, "num_in": NUM}
     in_set = dataclasses.replace(first.in_distribution, scores=inside)
     parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}

@@ -1,5 +1,7 @@
 """Confidence intervals for the metrics by stratified bootstrap over inputs."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfp_genens import seeds
@@ -9,35 +11,6 @@ LEVEL = 0.95
 TAILS = [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]
 # Weights held at once: bounds memory, and small arrays stay in the processor's cache.
 _MAX_WEIGHTS = 1 << 16
-
-
-def bootstrap_intervals(
-    in_scores: np.ndarray,
-    ood_scores: np.ndarray,
-    direction: str,
-    *,
-    num_resamples: int,
-    seed: int,
-    path: tuple[str | int, ...] = (),
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of every metric, or of its mean over several members.
-
-    What they do not cover: they treat the members as given, so other members (another seed, another
-    training run) are not in them, nor is any shift between these inputs and the ones a user will
-    meet. Flipped images are resampled apart from the images they were made of, which may make them
-    wider than need be. Where a metric is exactly 0 or 1 one has no width: the sample holds no
-    counter-example, which does not say that none exists.
-
-    Args: see `resampled_metrics`.
-
-    Returns:
-      (low, high) by metric name, fractions from 0 to 1.
-    """
-    found = resampled_metrics(
-        in_scores, ood_scores, direction, num_resamples=num_resamples, seed=seed, path=path
-    )
-    quantiles = {name: np.quantile(values, TAILS) for name, values in found.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
 
 def resampled_metrics(
@@ -89,6 +62,19 @@ def resampled_metrics(
         for name in metrics.METRICS:
             resampled[name].append(np.mean([member[name] for member in members], axis=0))
     return {name: np.concatenate(parts) for name, parts in resampled.items()}
+
+
+def intervals(resampled: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of what `resampled_metrics` returned: (low, high) by metric name.
+
+    What they do not cover: they treat the members as given, so other members (another seed, another
+    training run) are not in them, nor is any shift between these inputs and the ones a user will
+    meet. Flipped images are resampled apart from the images they were made of, which may make them
+    wider than need be. Where a metric is exactly 0 or 1 one has no width: the sample holds no
+    counter-example, which does not say that none exists.
+    """
+    quantiles = {name: np.quantile(values, TAILS) for name, values in resampled.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in quantiles.items()}
 
 
 def _resampled_weights(

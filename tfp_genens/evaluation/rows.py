@@ -124,8 +124,8 @@ def judge(
     of_each = [metrics.all_metrics(*pair, direction) for pair in pairs]
     how: dict[str, Any] = {"num_resamples": num_bootstrap, "seed": seed, "path": (ood_dataset,)}
     found: dict[str, float] = {}
-    intervals = bootstrap.bootstrap_intervals(in_values, ood_values, direction, **how)
-    for name, (low, high) in intervals.items():
+    resampled = bootstrap.resampled_metrics(in_values, ood_values, direction, **how)
+    for name, (low, high) in bootstrap.intervals(resampled).items():
         found[name] = 100.0 * float(np.mean([values[name] for values in of_each]))
         found |= {f"{name}_low": 100.0 * low, f"{name}_high": 100.0 * high}
     counts = {"num_in": in_values.shape[1], "num_out": ood_values.shape[1]}

@@ -114,8 +114,9 @@ def judge(entry: Entry, names: Sequence[str]) -> Judged:
             path=(name,),
         )
         line: dict[str, Any] = {"ood_dataset": name}
+        ends = bootstrap.intervals(resampled)
         for metric in METRICS:
-            low, high = 100.0 * np.quantile(resampled[metric], bootstrap.TAILS)
+            low, high = (100.0 * end for end in ends[metric])
             line |= {metric: 100.0 * found[metric], f"{metric}_low": low, f"{metric}_high": high}
         lines.append(line)
         aurocs.append(resampled["auroc"])
@@ -130,5 +131,4 @@ def difference(first: Judged, other: Judged) -> tuple[float, float] | None:
     inputs = [configurations.input_settings(one.entry.evaluation) for one in (first, other)]
     if inputs[0] != inputs[1] or len(first.resampled) != len(other.resampled):
         return None
-    low, high = np.quantile(first.resampled - other.resampled, bootstrap.TAILS)
-    return float(low), float(high)
+    return bootstrap.intervals({"difference": first.resampled - other.resampled})["difference"]
