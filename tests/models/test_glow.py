@@ -290,7 +290,7 @@ class TestFrozen:
         x = tf.cast(data.validation[:3], tf.float32)
         num_levels = len(frozen.density.flow.levels)
         of_levels = tf.tile([[-0.5, 1.0]], [3, num_levels])
-        weights = tf.concat([of_levels, tf.ones([3, 1])], axis=1)  # a PNG has no gradient
+        weights = tf.concat([of_levels, tf.zeros([3, 1])], axis=1)  # none of the PNG's
         found = frozen.statistics_gradient(x, SEED, weights)["gradient"]
         expected = frozen.log_prob_gradient(x, SEED)["gradient"]
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
@@ -299,12 +299,54 @@ class TestFrozen:
         x = tf.cast(data.validation, tf.float32)
         noise = tf.random.stateless_uniform([1, 1, *x.shape[1:]], SEED)[0]
         latent, _ = frozen.density.to_latent(x, noise)
-        sizes = [math.prod(shape) for shape in frozen.density.flow._part_shapes]
+        sizes = [math.prod(shape) for shape in frozen.density.flow.part_shapes]
         parts = np.split(latent.numpy().astype(np.float64), np.cumsum(sizes)[:-1], axis=1)
         found = frozen.statistics(tf.constant(data.validation), SEED)
         for level, part in enumerate(parts):
             expected = (part**2).sum(axis=1)
             np.testing.assert_allclose(found[f"level_{level}_square"], expected, rtol=1e-4)
+
+    def test_covariances_are_of_neighbours_in_each_levels_latent(self, frozen, data):
+        x = tf.cast(data.validation, tf.float32)
+        noise = tf.random.stateless_uniform([1, 1, *x.shape[1:]], SEED)[0]
+        latent, _ = frozen.density.to_latent(x, noise)
+        shapes = frozen.density.flow.part_shapes
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        found = frozen.statistics(tf.constant(data.validation), SEED)
+        parts = np.split(latent.numpy().astype(np.float64), ends, axis=1)
+        for level, (part, shape) in enumerate(zip(parts, shapes, strict=True)):
+            z = part.reshape(-1, *shape)
+            height, width, _ = shape
+            products = [
+                z[:, i, j] * z[:, i, j + 1] for i in range(height) for j in range(width - 1)
+            ]
+            products += [
+                z[:, i, j] * z[:, i + 1, j] for i in range(height - 1) for j in range(width)
+            ]
+            expected = np.mean(products, axis=(0, 2)) if products else np.zeros(len(z))
+            values = found[f"level_{level}_lag_covariance"]
+            np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+
+    def test_samples_have_no_covariance_of_neighbours_and_smooth_latents_have(self, frozen):
+        shapes = frozen.density.flow.part_shapes
+        white = frozen.density.sample(200, SEED)
+        smooth = tf.ones([1, frozen.density.num_dims])
+        of_white = frozen.statistics(white, SEED)
+        of_smooth = frozen.statistics(frozen.density.to_pixels(smooth), SEED)
+        for level, shape in enumerate(shapes[:-1]):
+            name = f"level_{level}_lag_covariance"
+            spread = 1 / math.sqrt(200 * math.prod(shape))
+            assert abs(of_white[name].numpy().mean()) < 8 * spread
+            assert of_smooth[name].numpy()[0] > 0.3
+
+    def test_candidates_are_two_estimates_of_log_prob(self, frozen, data):
+        x = tf.cast(data.validation, tf.float32)
+        found = frozen.candidates(x, SEED)
+        one, other = found["log_prob_1"].numpy(), found["log_prob_2"].numpy()
+        seeds = tf.random.split(SEED, 2)
+        np.testing.assert_allclose(one, frozen.log_prob(x, seeds[0])["log_prob"], rtol=1e-5)
+        np.testing.assert_allclose(other, frozen.log_prob(x, seeds[1])["log_prob"], rtol=1e-5)
+        assert (one != other).all()
 
     def test_statistics_are_the_same_beside_other_scores(self, frozen, data):
         x = tf.constant(data.validation)

@@ -1,17 +1,14 @@
 """The VAE's estimators against exact posteriors, and its frozen form."""
 
-import io
 import itertools
 
 import numpy as np
-import PIL.Image
 import pytest
 import scipy.stats
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.models import pixels
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.priors import PRIORS, NormalPrior
 from tfp_genens.models.vae import FrozenVae, VaeConfig, VaeLearner, VaeNetworks
@@ -174,24 +171,6 @@ class TestStatistics:
         frozen.statistics.python_function(tf.constant(images))
         assert len(calls) == 1
         assert calls[0].shape[0] == len(images)
-
-    @pytest.mark.parametrize("num_channels", [1, 2, 3])
-    def test_complexity_is_the_length_of_pillows_png(self, num_channels):
-        """About: the format leaves it to the encoder by which rule it filters a row."""
-        rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (1, 16, 16, num_channels))
-        images = np.concatenate([noise, np.full_like(noise, 7), noise // 64 * 64]).astype(np.uint8)
-        spec = InputSpec(images.shape[1:], "uint8", (0.0, 255.0), "x / 255")
-        found = pixels.png_length(pixels.scaled(tf.constant(images), spec)).numpy()
-        for image, length in zip(images, found, strict=True):
-            parts = [image] if num_channels == 3 else np.split(image, num_channels, axis=2)
-            expected = 0
-            for part in parts:
-                file = io.BytesIO()
-                PIL.Image.fromarray(part.squeeze()).save(file, "PNG", compress_level=6)
-                expected += len(file.getvalue())
-            assert length == pytest.approx(expected, rel=0.25, abs=20 * len(parts))
-        assert found[1] < found[2] < found[0]
 
 
 class TestFrozen:

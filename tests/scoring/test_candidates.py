@@ -14,6 +14,8 @@ SPECS = {
     "log_prob": OutputSpec("nats", HIGHER_IS_NORMAL),
     "input_complexity": OutputSpec("bytes", LOWER_IS_NORMAL),
     "critic": OutputSpec("logits", HIGHER_IS_NORMAL),
+    "log_prob_1": OutputSpec("nats", HIGHER_IS_NORMAL),
+    "log_prob_2": OutputSpec("nats", HIGHER_IS_NORMAL),
     "a": OutputSpec("nats", HIGHER_IS_NORMAL, statistic=True),
     "b": OutputSpec("nats", HIGHER_IS_NORMAL, statistic=True),
 }
@@ -47,6 +49,24 @@ def test_complexity_is_subtracted_as_a_code_length():
     length = np.array([[10.0, 100.0]] * 2)
     found = score("complexity_corrected", log_prob=-length * 8 * np.log(2), input_complexity=length)
     np.testing.assert_allclose(found, [0, 0], atol=1e-9)
+
+
+def test_corrected_variance_has_no_part_of_the_noise():
+    """On average it is the variance of what members say without noise, as the plain one is not."""
+    exact = np.array([[0.0], [1.0], [3.0]])
+    one, two = np.random.default_rng(1).normal(exact, 2.0, [2, 3, 20000])
+    found = score("log_prob_var_corrected", log_prob_1=one, log_prob_2=two)
+    standard_error = found.std() / np.sqrt(found.size)
+    assert found.mean() == pytest.approx(exact.var(), abs=5 * standard_error)
+    assert one.var(axis=0).mean() > exact.var() + 1.0
+    waic = score("waic_corrected", log_prob_1=one, log_prob_2=two)
+    np.testing.assert_allclose(waic, (one + two).mean(axis=0) / 2 - found)
+
+
+def test_corrected_variance_of_an_estimate_without_noise_is_the_plain_one():
+    values = np.random.default_rng(2).normal(size=[3, 5])
+    found = score("log_prob_var_corrected", log_prob_1=values, log_prob_2=values)
+    np.testing.assert_allclose(found, values.var(axis=0))
 
 
 def p_values(a, b):

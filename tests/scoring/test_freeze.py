@@ -164,7 +164,7 @@ class TestNumbers:
         """Of its slopes in the statistics, by differences, and the members' own gradients."""
         ensemble = Ensemble.load(trained_run)
         x = images[:3].astype(np.float32)
-        names = ensemble.inputs_of("dose")
+        names = ensemble.inputs_of("serving_default")["dose"]
         found = ensemble.score(x)
         statistics = np.stack([found[name].T for name in names])  # [statistic, member, input]
         state = dose.fit(*fitting_statistics(trained_run, names))
@@ -252,7 +252,7 @@ def test_a_score_of_two_outputs_with_fitted_state_is_one_row(run_copy, images, m
 class TestDensityOfStates:
     def test_is_fitted_on_the_members_held_out_statistics(self, trained_run, images):
         ensemble = Ensemble.load(trained_run)
-        inputs = ensemble.inputs_of("dose")
+        inputs = ensemble.inputs_of("serving_default")["dose"]
         assert all(ensemble.outputs[name].statistic for name in inputs)
         state = dose.fit(*fitting_statistics(trained_run, inputs))
         found = ensemble.score(images)

@@ -1,5 +1,6 @@
 """Writing a member's SavedModel, and describing it for the manifest."""
 
+import inspect
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,22 +19,41 @@ def export_saved_model(frozen: Frozen, input_spec: InputSpec, directory: Path) -
     Signatures take float32 inputs; the restored object's functions of the same names also take
     the inputs' natural dtype.
     """
-    signatures = {}
+    signatures, callables = {}, {}
     for name, entry in frozen.functions.items():
         signatures[name] = entry.function.get_concrete_function(
             *_argument_specs(entry.arguments, input_spec.shape, "float32")
         )
-        if entry.outputs and input_spec.dtype != "float32":
-            entry.function.get_concrete_function(
-                *_argument_specs(entry.arguments, input_spec.shape, input_spec.dtype)
+        callables[name] = _casting(signatures[name], entry.arguments)
+        for dtype in {"float32", input_spec.dtype if entry.outputs else "float32"}:
+            callables[name].get_concrete_function(
+                *_argument_specs(entry.arguments, input_spec.shape, dtype)
             )
     # Only variables and functions are saved, no layer objects: quicker to write and to load, and
     # nothing in the file asks for Keras or TensorFlow Probability.
     exported = tf.Module()
     exported.weights = list(frozen.module.variables)
-    for name, entry in frozen.functions.items():
-        setattr(exported, name, entry.function)
+    for name, function in callables.items():
+        setattr(exported, name, function)
     save(exported, signatures, directory)
+
+
+def _casting(concrete: Any, arguments: tuple[str, ...]) -> Any:
+    """A tf.function of the same arguments that casts "inputs" and calls `concrete`.
+
+    So a model is traced once, whatever number of dtypes it takes.
+    """
+
+    def call(*values: tf.Tensor) -> Any:
+        given = dict(zip(arguments, values, strict=True))
+        if "inputs" in given:
+            given["inputs"] = tf.cast(given["inputs"], tf.float32)
+        return concrete(**given)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in arguments]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return tf.function(call, autograph=False)
 
 
 def save(module: tf.Module, signatures: Mapping[str, Any], directory: Path) -> None:

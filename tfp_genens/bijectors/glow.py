@@ -39,6 +39,9 @@ class Glow(OnePassBijector):
       convolution_dtype: of the coupling networks' convolutions, such as "bfloat16"; None: `dtype`.
       dtype: of images, latents and parameters. Log-determinants are summed in float64.
 
+    Attributes:
+      part_shapes: (height, width, channels) of what each level factors out, top last.
+
     Raises:
       ValueError: for shapes, fractions or names that do not suit.
     """
@@ -69,7 +72,7 @@ class Glow(OnePassBijector):
         self.latent_size = height * width_of_image * channels
         self.levels: list[GlowSteps] = []
         self.splits: list[Split] = []
-        self._part_shapes: list[tuple[int, ...]] = []
+        self.part_shapes: list[tuple[int, ...]] = []
         for level, fraction in enumerate([*fractions, None]):
             height, width_of_image, channels = height // 2, width_of_image // 2, 4 * channels
             self.levels.append(
@@ -88,7 +91,7 @@ class Glow(OnePassBijector):
             if fraction is not None:
                 num_out = _num_factored(channels, fraction)
                 self.splits.append(Split(channels, num_out, dtype=dtype, name=f"split_{level}"))
-            self._part_shapes.append((height, width_of_image, num_out))
+            self.part_shapes.append((height, width_of_image, num_out))
             channels -= num_out
         self.top = ChannelAffine(num_out, dtype=self.dtype, name="top") if learned_top else None
 
@@ -111,12 +114,12 @@ class Glow(OnePassBijector):
         x = _of_shape(tf.convert_to_tensor(images, self.dtype), self.image_shape)
         for i, level in enumerate(self.levels):
             x = level.initialize(squeeze(x))
-            x = x[..., : x.shape[-1] - self._part_shapes[i][-1]]
+            x = x[..., : x.shape[-1] - self.part_shapes[i][-1]]
 
     def _stages(self) -> list[tuple[GlowSteps, ImageBijector | None, tuple[int, ...]]]:
         """Each level's steps, the prior of what it leaves in the latent, and the latter's shape."""
         priors = [*self.splits, self.top]
-        return list(zip(self.levels, priors, self._part_shapes, strict=True))
+        return list(zip(self.levels, priors, self.part_shapes, strict=True))
 
     def inverse_by_level(self, images: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """What each level makes of images [batch, *image_shape], top last.
@@ -143,7 +146,7 @@ class Glow(OnePassBijector):
     def _forward_pass(self, x):
         x = _of_shape(x, (self.latent_size,))
         total = tf.zeros(tf.shape(x)[:1], tf.float64)
-        parts = tf.split(x, [math.prod(shape) for shape in self._part_shapes], axis=-1)
+        parts = tf.split(x, [math.prod(shape) for shape in self.part_shapes], axis=-1)
         y = None
         for (steps, prior, shape), part in zip(self._stages()[::-1], parts[::-1], strict=True):
             part = tf.reshape(part, [-1, *shape])

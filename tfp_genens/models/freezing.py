@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
-from tfp_genens.artifact.spec import OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 
 ModuleT = TypeVar("ModuleT", bound=tf.Module)
 
@@ -51,30 +51,49 @@ def gradient_of_statistics(
     return {"gradient": tape.gradient(total, inputs)}
 
 
+TWO_SEEDS = {
+    "log_prob_1": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x), first seed"),
+    "log_prob_2": OutputSpec("nats", HIGHER_IS_NORMAL, "log p(x), second seed"),
+}
+"""The same estimate of log p(x) twice: what differs is noise, see `candidates.corrected_variance`.
+"""
+
+
+def of_two_seeds(
+    log_prob: Callable[[tf.Tensor], tf.Tensor], seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """log p(x) from two seeds that are made of one; see TWO_SEEDS."""
+    found = tf.map_fn(
+        log_prob,
+        tf.random.split(seed, 2),
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec([None], tf.float64),
+    )
+    return dict(zip(TWO_SEEDS, tf.unstack(found), strict=True))
+
+
 def frozen(
     module: Any,
     outputs: Mapping[str, OutputSpec],
     also: Iterable[str] = (),
     *,
     decides: tuple[str, ...],
-    groups: Mapping[str, Iterable[str]] | None = None,
+    groups: Mapping[str, Mapping[str, OutputSpec]] | None = None,
 ) -> Frozen:
-    """`module` as it is exported: its tf.functions "serving_default", all scores, and `also`.
+    """`module` as it is exported: its tf.functions "serving_default", of `outputs`, and `also`.
 
-    What is named after a score gives it alone, what is in `groups` the scores that stand there;
+    What is named after an output gives it alone, what is in `groups` the scores that stand there;
     NAME_gradient gives the score NAME and its gradient; any other gives no score. Arguments are
     those of the Python functions.
     """
-    given = {"serving_default": tuple(outputs)} | {name: (name,) for name in outputs}
-    given |= {name: tuple(scores) for name, scores in (groups or {}).items()}
+    given: dict[str, Mapping[str, OutputSpec]] = {n: {n: spec} for n, spec in outputs.items()}
+    given |= {"serving_default": outputs, **(groups or {})}
 
     def row(name: str) -> FrozenFunction:
         function = getattr(module, name)
         arguments = tuple(inspect.signature(function.python_function).parameters)
         if name in given:
-            return FrozenFunction(
-                function, arguments, {score: outputs[score] for score in given[name]}
-            )
+            return FrozenFunction(function, arguments, dict(given[name]))
         score = name.removesuffix("_gradient")
         return FrozenFunction(function, arguments, gradient_of=score if score != name else None)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.bijectors.glow import Glow
 from tfp_genens.models import pixels
-from tfp_genens.models.freezing import as_float32, gradient_of_statistics
+from tfp_genens.models.freezing import as_float32, gradient_of_statistics, of_two_seeds
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 
 NUM_LEVELS_OF_GREY = 256
@@ -39,17 +39,23 @@ class GlowDensity(tf.Module):
         return NUM_LEVELS_OF_GREY * (y + 0.5)
 
     def terms(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """What log p of pixels with this noise is made of, float64 [2, num_levels, batch].
+        """Numbers of each level, float64 [len(TERMS), num_levels, batch], for pixels and noise.
 
-        Of each level the squared norm of what it leaves in the latent, and the log-determinant.
+        See TERMS; the first two are what log p is made of.
         """
         levels = self.flow.inverse_by_level(scaled_noisily(x, noise))
-        squares = [tf.reduce_sum(tf.square(tf.cast(z, tf.float64)), axis=-1) for z, _ in levels]
-        return tf.stack([tf.stack(squares), tf.stack([log_det for _, log_det in levels])])
+        parts = [tf.cast(z, tf.float64) for z, _ in levels]
+        squares = [tf.reduce_sum(tf.square(z), axis=-1) for z in parts]
+        covariances = [
+            _lag_covariance(tf.reshape(z, [-1, *shape]))
+            for z, shape in zip(parts, self.flow.part_shapes, strict=True)
+        ]
+        log_dets = [log_det for _, log_det in levels]
+        return tf.stack([tf.stack(numbers) for numbers in (squares, log_dets, covariances)])
 
     def log_prob_of_terms(self, terms: tf.Tensor) -> tf.Tensor:
-        """`terms` [2, num_levels, ...] -> log p in nats of the 8-bit image, [...]."""
-        squares, log_det = tf.unstack(tf.reduce_sum(terms, axis=1))
+        """`terms` [len(TERMS), num_levels, ...] -> log p in nats of the 8-bit image, [...]."""
+        squares, log_det = tf.unstack(tf.reduce_sum(terms[:2], axis=1))
         scale = math.log(NUM_LEVELS_OF_GREY) + 0.5 * _LOG_2PI
         return -0.5 * squares + log_det - self.num_dims * scale
 
@@ -68,6 +74,19 @@ class GlowDensity(tf.Module):
         return tf.clip_by_value(tf.floor(self.to_pixels(latent)), 0.0, levels)
 
 
+def _lag_covariance(z: tf.Tensor) -> tf.Tensor:
+    """Mean product of neighbours, beside and below, of z [batch, height, width, channels].
+
+    A model's own samples have none. What is strange to it may look like them in size and yet have
+    structure (Wang et al. 2020, "Further Analysis of Outlier Detection with Deep Generative
+    Models", section 4, who test latents for white noise). Zero where there are no neighbours.
+    """
+    pairs = (z[:, :, 1:] * z[:, :, :-1], z[:, 1:] * z[:, :-1])
+    products = tf.concat([tf.reshape(pair, [tf.shape(z)[0], -1]) for pair in pairs], axis=-1)
+    count = tf.cast(tf.shape(products)[-1], products.dtype)
+    return tf.reduce_sum(products, axis=-1) / tf.maximum(count, 1.0)
+
+
 def scaled_noisily(x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """Pixels on the scale 0..255 with their noise, as the flow sees them."""
     return (x + noise) / NUM_LEVELS_OF_GREY - 0.5
@@ -79,22 +98,30 @@ OUTPUTS = {
 }
 
 
-def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
-    """Of each level, from the pixels up: its terms of log p(x); and the image's complexity.
+TERMS: dict[str, tuple[str, str, str]] = {
+    "square": ("1", LOWER_IS_NORMAL, "|z|^2"),
+    "log_det": ("nats", HIGHER_IS_NORMAL, "log |det|"),
+    "lag_covariance": ("1", LOWER_IS_NORMAL, "Covariance of neighbours in z"),
+}
+"""Of each level: the squared norm of what it leaves in the latent, the log-determinant, and
+`_lag_covariance`. Unit, direction and label."""
 
-    That all of them are marked is what docs/protocol.md decides.
-    """
-    found = {}
-    for level in range(num_levels):
-        name, label = f"level_{level}", f"level {level}"
-        found[f"{name}_square"] = OutputSpec(
-            "1", LOWER_IS_NORMAL, f"|z|^2, {label}", statistic=True
+JUDGED = ("square", "log_det", "input_complexity")
+"""What of it decides, by docs/protocol.md."""
+
+
+def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
+    """Of each level, from the pixels up, its TERMS; and the image's complexity."""
+    found = {
+        f"level_{level}_{name}": OutputSpec(
+            unit, direction, f"{label}, level {level}", statistic=name in JUDGED
         )
-        found[f"{name}_log_det"] = OutputSpec(
-            "nats", HIGHER_IS_NORMAL, f"log |det|, {label}", statistic=True
-        )
+        for level in range(num_levels)
+        for name, (unit, direction, label) in TERMS.items()
+    }
     complexity = {
-        name: dataclasses.replace(spec, statistic=True) for name, spec in pixels.COMPLEXITY.items()
+        name: dataclasses.replace(spec, statistic=name in JUDGED)
+        for name, spec in pixels.COMPLEXITY.items()
     }
     return found | complexity
 
@@ -127,7 +154,7 @@ class FrozenGlow(tf.Module):
         return tf.random.stateless_uniform(shape, seed)
 
     def _terms(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """float64 [num_dequantizations, 2, num_levels, batch], see `GlowDensity.terms`."""
+        """float64 [num_dequantizations, len(TERMS), num_levels, batch]: `GlowDensity.terms`."""
         x, _ = self._observe(inputs)
         num_levels = len(self.density.flow.levels)
         # One draw at a time, as the networks' activations are what fills the memory.
@@ -135,7 +162,7 @@ class FrozenGlow(tf.Module):
             lambda noise: self.density.terms(x, noise),
             self._noise(seed),
             parallel_iterations=1,
-            fn_output_signature=tf.TensorSpec([2, num_levels, None], tf.float64),
+            fn_output_signature=tf.TensorSpec([len(TERMS), num_levels, None], tf.float64),
         )
 
     def _log_prob_of(self, terms: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
@@ -149,13 +176,12 @@ class FrozenGlow(tf.Module):
 
     def _statistics_of(self, terms: tf.Tensor, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         x, penalty = self._observe(inputs)
-        squares, log_dets = tf.unstack(tf.reduce_mean(terms, axis=0))
+        by_level = tf.unstack(tf.reduce_mean(terms, axis=0), axis=1)
         found = {}
-        for level, (square, log_det) in enumerate(
-            zip(tf.unstack(squares), tf.unstack(log_dets), strict=True)
-        ):
+        for level, (square, log_det, covariance) in enumerate(map(tf.unstack, by_level)):
             found[f"level_{level}_square"] = -_finite(-square, x) + penalty
             found[f"level_{level}_log_det"] = _finite(log_det, x)
+            found[f"level_{level}_lag_covariance"] = -_finite(-covariance, x)
         return found | {"input_complexity": pixels.png_length(x / (NUM_LEVELS_OF_GREY - 1.0))}
 
     @tf.function
@@ -174,7 +200,7 @@ class FrozenGlow(tf.Module):
 
     @tf.function
     def statistics(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The terms of log p(x) by level, and the image's complexity; see `statistics_of`."""
+        """TERMS by level, and the image's complexity; see `statistics_of`."""
         found = self._statistics_of(self._terms(inputs, seed), inputs)
         return {name: as_float32(x) for name, x in found.items()}
 
@@ -193,6 +219,12 @@ class FrozenGlow(tf.Module):
         specs = statistics_of(len(self.density.flow.levels))
         gradient = gradient_of_statistics(statistics, inputs, weights, specs)["gradient"]
         return {"gradient": _without_overflow(gradient, inputs)}
+
+    @tf.function
+    def candidates(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """log p(x) from two seeds, see `freezing.TWO_SEEDS`."""
+        found = of_two_seeds(lambda seed: self._log_prob(inputs, seed), seed)
+        return {name: as_float32(x) for name, x in found.items()}
 
     @tf.function
     def log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:

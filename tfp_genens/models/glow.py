@@ -13,7 +13,7 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
-from tfp_genens.models.freezing import frozen, with_values_of
+from tfp_genens.models.freezing import TWO_SEEDS, frozen, with_values_of
 from tfp_genens.models.frozen_glow import (
     NUM_LEVELS_OF_GREY,
     OUTPUTS,
@@ -170,11 +170,8 @@ class GlowLearner(Learner):
             module,
             {**OUTPUTS, **statistics},
             also,
-            decides=(
-                "dose",
-                "waic",
-            ),
-            groups={"statistics": statistics},
+            decides=("dose", "waic"),
+            groups={"statistics": statistics, "candidates": TWO_SEEDS},
         )
 
     def checks(self, member, data, seed) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Raw images on the scale that the networks see, and what is done far outside the valid range."""
 
+import math
+
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, InputSpec, OutputSpec
@@ -45,15 +47,35 @@ def observed_at_a_price(
 def png_length(x: tf.Tensor) -> tf.Tensor:
     """Bytes of each image as a PNG, float64 [batch]: how complex it is (Serra et al. 2020).
 
+    Its gradient is that of `smooth_length`, since a compressor has none: so an attack goes through
+    it, as Athalye et al. (2018, "Obfuscated Gradients", section 4.1) do.
+
     x: images [batch, height, width, channels] in [0, 1], clipped and rounded to 8 bits. Of another
     number of channels than one and three each is an image of its own, and lengths are added.
     """
+    smooth = smooth_length(x)
+    return smooth + tf.stop_gradient(_bytes_as_png(x) - smooth)
+
+
+def _bytes_as_png(x: tf.Tensor) -> tf.Tensor:
     levels = tf.cast(tf.math.rint(255.0 * tf.clip_by_value(x, 0.0, 1.0)), tf.uint8)
     if x.shape[-1] in (1, 3):
         return tf.cast(tf.strings.length(tf.io.encode_png(levels)), tf.float64)
     channels = tf.transpose(levels, [0, 3, 1, 2])[..., tf.newaxis]
     lengths = tf.strings.length(tf.io.encode_png(channels))
     return tf.cast(tf.reduce_sum(lengths, axis=-1), tf.float64)
+
+
+def smooth_length(x: tf.Tensor) -> tf.Tensor:
+    """A differentiable stand-in for `png_length`, bytes, float64 [batch].
+
+    A PNG codes each pixel's difference from its neighbours. A difference of r grey values counts
+    as log2(1 + r^2) bits; halved, as there are two neighbours, the left one and the one above.
+    """
+    grey = 255.0 * tf.cast(tf.clip_by_value(x, 0.0, 1.0), tf.float64)
+    differences = (grey[:, :, 1:] - grey[:, :, :-1], grey[:, 1:] - grey[:, :-1])
+    bits = [tf.reduce_sum(tf.math.log1p(r**2), axis=[1, 2, 3]) for r in differences]
+    return 0.5 * tf.add_n(bits) / (8.0 * math.log(2.0))
 
 
 def clipped(x: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:

@@ -18,6 +18,7 @@ from tfp_genens.models.variational import (
     FrozenVariational,
     VariationalLearner,
     VariationalNetworks,
+    references_of,
     scores_of_weights,
 )
 from tfp_genens.seeds import derive_int
@@ -151,4 +152,6 @@ def build(config: TabularVaeConfig, data: TrainingData, seed: int) -> TabularVae
     """A VAE for table rows, preprocessing fitted on `data.train`; UserError for other inputs."""
     check_row_spec(data.input_spec)
     preprocessing = PREPROCESSINGS[config.preprocessing](data.train)
-    return TabularVaeLearner(config, preprocessing, data.input_spec.shape[0], seed)
+    learner = TabularVaeLearner(config, preprocessing, data.input_spec.shape[0], seed)
+    learner.references = references_of(data, seed)
+    return learner

@@ -21,6 +21,7 @@ from tfp_genens.models.variational import (
     FrozenVariational,
     VariationalLearner,
     VariationalNetworks,
+    references_of,
 )
 from tfp_genens.seeds import derive_int
 
@@ -135,4 +136,6 @@ class VaeLearner(VariationalLearner):
 
 
 def build(config: VaeConfig, data: TrainingData, seed: int) -> VaeLearner:
-    return VaeLearner(config, data.input_spec, seed)
+    learner = VaeLearner(config, data.input_spec, seed)
+    learner.references = references_of(data, seed)
+    return learner

@@ -4,12 +4,28 @@ import abc
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
+from tfp_genens.data import TrainingData
 from tfp_genens.models.descent import DescentLearner
-from tfp_genens.models.freezing import as_float32, frozen, gradient_of_statistics
+from tfp_genens.models.freezing import (
+    TWO_SEEDS,
+    as_float32,
+    frozen,
+    gradient_of_statistics,
+    of_two_seeds,
+)
 from tfp_genens.models.priors import Prior
+from tfp_genens.models.variational_candidates import (
+    LATENT,
+    NUM_REFERENCES,
+    REGRET,
+    LatentReferences,
+    likelihood_regret,
+)
+from tfp_genens.seeds import numpy_generator
 
 NUM_SCORE_SAMPLES = 16
 """Importance samples behind log_prob at scoring time (paper, section 4)."""
@@ -23,6 +39,7 @@ OUT_OF_RANGE_NATS = 100.0
 So scores stay finite for any finite input, and further out is ever less likely.
 """
 
+_BATCH_SIZE = 500
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -94,6 +111,12 @@ STATISTICS = {
 """Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm."""
 
 
+def references_of(data: TrainingData, seed: int) -> np.ndarray:
+    """NUM_REFERENCES training inputs, drawn by a member's seed; all where there are no more."""
+    chosen = numpy_generator(seed, "references").permutation(len(data.train))[:NUM_REFERENCES]
+    return data.train[np.sort(chosen)]
+
+
 class FrozenVariational(tf.Module, abc.ABC):
     """A VAE as it is exported: scores of raw inputs, all noise drawn from an explicit seed.
 
@@ -102,9 +125,11 @@ class FrozenVariational(tf.Module, abc.ABC):
 
     Attributes:
       STATISTICS: what `statistics` returns.
+      references: codes of normal inputs, see `refer_to`; None: `candidates` has no distances.
     """
 
     STATISTICS: Mapping[str, OutputSpec] = STATISTICS
+    references: LatentReferences | None = None
 
     def __init__(
         self, networks: VariationalNetworks, num_samples: int = NUM_SCORE_SAMPLES, *, name: str
@@ -177,6 +202,34 @@ class FrozenVariational(tf.Module, abc.ABC):
         """The gradient of a weighted sum of statistics, see `freezing.gradient_of_statistics`."""
         return gradient_of_statistics(self._statistics, inputs, weights, self.STATISTICS)
 
+    def refer_to(self, inputs: np.ndarray) -> None:
+        """Keeps the codes of normal raw inputs, which `candidates` then has distances to."""
+        parts = [inputs[i : i + _BATCH_SIZE] for i in range(0, len(inputs), _BATCH_SIZE)]
+        codes = [self._code(tf.constant(part)).numpy() for part in parts]
+        self.references = LatentReferences(np.concatenate(codes))
+
+    def _code(self, inputs: tf.Tensor) -> tf.Tensor:
+        x, _ = self._observe_smoothly(inputs, tf.zeros([2], tf.int32))
+        return self.networks.encode(x)[0]
+
+    @property
+    def candidate_outputs(self) -> dict[str, OutputSpec]:
+        """What `candidates` returns."""
+        return {**TWO_SEEDS, **REGRET, **(LATENT if self.references else {})}
+
+    @tf.function
+    def candidates(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores that others have proposed; several times as dear as `serving_default`."""
+        found = of_two_seeds(
+            lambda seed: self._scores(self._observe(inputs, seed), seed)["log_prob"], seed
+        )
+        x, _ = self._observe_smoothly(inputs, seed)
+        noise = tf.random.stateless_normal([1, self.networks.latent_size], seed)
+        found["likelihood_regret"] = likelihood_regret(self.networks, x, noise)
+        if self.references:
+            found |= self.references.distances(self._code(inputs))
+        return {name: as_float32(x) for name, x in found.items()}
+
     @tf.function
     def rate(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """KL(q(z|x) || p(z)) alone, estimated with the same samples; the decoder does not run."""
@@ -212,9 +265,13 @@ class VariationalLearner(DescentLearner):
     """Trains a VAE on distortion + beta * rate with Adam and cosine decay (paper, appendix B).
 
     Its configuration is a VariationalConfig with `train_samples`.
+
+    Attributes:
+      references: normal raw inputs that the exported VAE compares codes with, see `references_of`.
     """
 
     METRICS = ("loss", "distortion", "rate")
+    references: np.ndarray | None = None
 
     @abc.abstractmethod
     def frozen_module(self) -> FrozenVariational:
@@ -222,9 +279,11 @@ class VariationalLearner(DescentLearner):
 
     def freeze(self):
         module = self.frozen_module()
+        if self.references is not None:
+            module.refer_to(self.references)
         also = ("rate", "statistics_gradient", "log_prob_gradient", "reconstruct", "sample")
         outputs = {**OUTPUTS, **module.STATISTICS}
-        groups = {"statistics": module.STATISTICS}
+        groups = {"statistics": module.STATISTICS, "candidates": module.candidate_outputs}
         return frozen(module, outputs, also, decides=("dose", "waic", "rate_mean"), groups=groups)
 
     @abc.abstractmethod

@@ -113,7 +113,26 @@ def critic_entropy(critic: tf.Tensor) -> tf.Tensor:
     return -(tf.math.xlogy(chance, chance) + tf.math.xlogy(1.0 - chance, 1.0 - chance))
 
 
+def corrected_variance(log_prob_1: tf.Tensor, log_prob_2: tf.Tensor) -> tf.Tensor:
+    """Var[log p(x)] over members without the noise of the estimator; it may be below zero.
+
+    The variance over members of a random estimate holds the estimate's own variance, too. Two
+    seeds tell it: half their squared difference, in the mean over members. What remains is an
+    unbiased estimate of what the variance (ddof 0) would be without noise.
+    """
+    num_members = log_prob_1.shape[0]
+    within = mean((log_prob_1 - log_prob_2) ** 2 / 2.0)
+    share = (num_members - 1) / num_members
+    return variance((log_prob_1 + log_prob_2) / 2.0) - share * within / 2.0
+
+
+def corrected_waic(log_prob_1: tf.Tensor, log_prob_2: tf.Tensor) -> tf.Tensor:
+    """WAIC of both seeds' mean log p(x) with `corrected_variance`."""
+    return mean((log_prob_1 + log_prob_2) / 2.0) - corrected_variance(log_prob_1, log_prob_2)
+
+
 _LOG_PROB, _CRITIC = ("log_prob",), ("critic",)
+_TWO_SEEDS = ("log_prob_1", "log_prob_2")
 _OF_OUTPUTS = (
     EnsembleScore(
         *("typicality", "Typicality", "nats", LOWER_IS_NORMAL, _LOG_PROB, typicality),
@@ -132,6 +151,14 @@ _OF_OUTPUTS = (
         *("critic_var_standardised", "Var(D), standardised", "1", LOWER_IS_NORMAL),
         *(_CRITIC, standardised_variance),
         fit=fit_standardised,
+    ),
+    EnsembleScore(
+        *("log_prob_var_corrected", "Var log p(x), corrected", "nats^2", LOWER_IS_NORMAL),
+        *(_TWO_SEEDS, corrected_variance),
+    ),
+    EnsembleScore(
+        *("waic_corrected", "WAIC, corrected", "nats", HIGHER_IS_NORMAL),
+        *(_TWO_SEEDS, corrected_waic),
     ),
     EnsembleScore(
         *("critic_entropy", "Entropy of D", "nats", LOWER_IS_NORMAL, _CRITIC, critic_entropy)

@@ -27,7 +27,13 @@ from tfp_genens.files import read_json, require_keys, sha256_of_tree
 from tfp_genens.scoring.analysis import CLASSIFY, GRADIENT, RECONSTRUCT, SAMPLE
 from tfp_genens.scoring.calibration import DEFAULT_ALPHA, smallest_p_value
 from tfp_genens.scoring.columns import P_VALUE
-from tfp_genens.scoring.freeze import ANALYSIS, VERSION, ensemble_dir, verified_members
+from tfp_genens.scoring.freeze import (
+    ANALYSIS,
+    CANDIDATES,
+    VERSION,
+    ensemble_dir,
+    verified_members,
+)
 from tfp_genens.seeds import derive_seed
 
 REQUIRED = (
@@ -110,9 +116,10 @@ class Ensemble:
         described = self._signatures[signature][kind]
         return {name: OutputSpec.from_json(spec) for name, spec in described.items()}
 
-    def inputs_of(self, score: str) -> tuple[str, ...]:
-        """The member outputs that an ensemble score is made of."""
-        return tuple(self._signatures[DEFAULT]["ensemble_scores"][score]["inputs"])
+    def inputs_of(self, signature: str) -> dict[str, tuple[str, ...]]:
+        """Each ensemble score of a signature -> the member outputs that it is made of."""
+        described = self._signatures[signature]["ensemble_scores"]
+        return {name: tuple(spec["inputs"]) for name, spec in described.items()}
 
     def signature_for(self, outputs: Sequence[str] | None = None) -> str:
         """The signature that computes these and the fewest others.
@@ -120,14 +127,19 @@ class Ensemble:
         outputs: member outputs or ensemble scores; all where None.
         """
         names = set(self.outputs if outputs is None else outputs)
-        covering = [
+        covering = names and [
             name
             for name, described in self._signatures.items()
             if names <= {*described["member_scores"], *described["ensemble_scores"]}
         ]
         if not covering:
-            known = ", ".join((*self.outputs, *self.ensemble_scores))
-            raise UserError("--outputs", f"some of {known}", ", ".join(outputs or ()))
+            known = [
+                ", ".join((*described["member_scores"], *described["ensemble_scores"]))
+                for name, described in self._signatures.items()
+                if name in (DEFAULT, CANDIDATES)
+            ]
+            expected = f"some of {'; or some of '.join(known)}"
+            raise UserError("--outputs", expected, ", ".join(outputs or ()))
         return min(covering, key=lambda name: len(self._signatures[name]["member_scores"]))
 
     def decision_score(self, outputs: Sequence[str] | None = None) -> str | None:

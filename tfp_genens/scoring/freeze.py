@@ -40,6 +40,9 @@ from tfp_genens.scoring.columns import IS_OUTLIER, P_VALUE
 from tfp_genens.scoring.scores import EnsembleScore, available_scores, combine
 
 ENSEMBLE, VERSION, ANALYSIS = "ensemble", "1", "analysis"
+CANDIDATES = "candidates"
+"""The signature of scores that others have proposed; nothing is held out for them."""
+
 WITH_ALPHA = "with_alpha"
 
 # What members of an ensemble have in common: fields of their manifests, and what they mean.
@@ -176,7 +179,7 @@ class _Members(tf.Module):
         }
         num_fit = first["held_out"]["num_examples"][held_out.FIT] if self._has_held_out else 0
         self.scores = {
-            name: {n: s for n, s in available_scores(outputs).items() if s.can_be_made(num_fit)}
+            name: {n: s for n, s in _offered(name, outputs).items() if s.can_be_made(num_fit)}
             for name, outputs in self.outputs.items()
         }
         self._decides: list[str] = first["decides"]
@@ -260,6 +263,15 @@ class _Members(tf.Module):
             p_value = calibration.p_value(turned, normal)
             result |= {P_VALUE: p_value, IS_OUTLIER: p_value <= alpha}
         return result
+
+
+def _offered(signature: str, outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleScore]:
+    """Every ensemble score of a signature; candidates stand in their own alone."""
+    found = available_scores(outputs)
+    if signature == CANDIDATES:
+        rows = available_candidates(outputs).values()
+        found |= {row.name: row for row in rows if row.fit is None}
+    return found
 
 
 def _fields(

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from tfp_genens.data import Source
-from tfp_genens.errors import UserError
 from tfp_genens.scoring.calibration import DEFAULT_ALPHA
 from tfp_genens.scoring.columns import (
     EXAMPLE_ID,
@@ -24,9 +23,7 @@ from tfp_genens.scoring.writers import open_writer
 def chosen_outputs(ensemble: Ensemble, outputs: Sequence[str] | None) -> tuple[str, ...]:
     """The scores asked for, or all member outputs; raises UserError for one that is not there."""
     names = tuple(ensemble.outputs) if outputs is None else tuple(outputs)
-    known = (*ensemble.outputs, *ensemble.ensemble_scores)
-    if not names or not set(names) <= set(known):
-        raise UserError("--outputs", "some of " + ", ".join(known), ", ".join(names))
+    ensemble.signature_for(names)
     return names
 
 
@@ -37,11 +34,14 @@ def table_schema(ensemble: Ensemble, source: Source, names: Sequence[str]) -> pa
     decides. What the columns are stands in the schema's metadata, see `columns.ScoreFile`.
     """
     decision_score = ensemble.decision_score(names)
-    outputs = [name for name in names if name in ensemble.outputs]
+    signature = ensemble.signature_for(names)
+    specs = ensemble.specs(signature, "member_scores")
+    inputs_of = ensemble.inputs_of(signature)
+    outputs = [name for name in names if name in specs]
     scores = {
         name: spec
-        for name, spec in ensemble.ensemble_scores.items()
-        if name in (decision_score, *names) or set(ensemble.inputs_of(name)) <= set(outputs)
+        for name, spec in ensemble.specs(signature, "ensemble_scores").items()
+        if name in (decision_score, *names) or set(inputs_of[name]) <= set(outputs)
     }
     columns = [member_column(output, i) for output in outputs for i in ensemble.members]
     fields = [pa.field(EXAMPLE_ID, pa.string())]
@@ -56,9 +56,9 @@ def table_schema(ensemble: Ensemble, source: Source, names: Sequence[str]) -> pa
         "train_dataset": ensemble.train_dataset,
         "source": source.name,
         "decision_score": decision_score,
-        "member_scores": {name: ensemble.outputs[name].to_json() for name in outputs},
+        "member_scores": {name: specs[name].to_json() for name in outputs},
         "ensemble_scores": {
-            name: spec.to_json() | {"inputs": list(ensemble.inputs_of(name))}
+            name: spec.to_json() | {"inputs": list(inputs_of[name])}
             for name, spec in scores.items()
         },
     }
@@ -87,12 +87,13 @@ def score_table(
     """
     names = chosen_outputs(ensemble, outputs)
     schema = table_schema(ensemble, source, names)
+    of_members = set(names) & set(ensemble.specs(ensemble.signature_for(names), "member_scores"))
     for batch in source.batches(batch_size):
         scores = ensemble.score(batch.values, names)
         if P_VALUE in scores:
             scores[IS_OUTLIER] = scores[P_VALUE] <= alpha
         columns = {EXAMPLE_ID: list(batch.example_ids), **scores}
-        for name in set(names) & set(ensemble.outputs):
+        for name in of_members:
             for member, values in zip(ensemble.members, scores[name].T, strict=True):
                 columns[member_column(name, member)] = values
         yield pa.table({field.name: columns[field.name] for field in schema}, schema=schema)
