@@ -42,7 +42,7 @@ class Choice:
 
     Attributes:
       base: names, or patterns of names, of those that every set has.
-      extras: those that it may have.
+      extras: those that it may have, likewise.
     """
 
     base: tuple[str, ...]
@@ -51,12 +51,16 @@ class Choice:
     def candidates(self, outputs: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Name of a set -> the member outputs in it, smaller sets first."""
         there = list(outputs)
-        # A pattern that fits nothing stays, to be missed by its name.
-        base = [
-            name for pattern in self.base for name in fnmatch.filter(there, pattern) or [pattern]
-        ]
+
+        def matching(patterns: Iterable[str]) -> list[str]:
+            # A pattern that fits nothing stays, to be missed by its name.
+            found = [fnmatch.filter(there, pattern) or [pattern] for pattern in patterns]
+            return list(itertools.chain.from_iterable(found))
+
         return {
-            " + ".join(("terms", *extras)): (*base, *extras)
+            " + ".join(("terms", *(name.removeprefix("level_*_") for name in extras))): tuple(
+                matching((*self.base, *extras))
+            )
             for num in range(len(self.extras) + 1)
             for extras in itertools.combinations(self.extras, num)
         }
@@ -65,7 +69,9 @@ class Choice:
 CHOICES = {
     "vae": Choice(_TERMS, ("loc_norm", "input_complexity")),
     "tabular_vae": Choice(_TERMS, ("loc_norm", *_COLUMNS)),
-    "glow": Choice(("level_*",), ("input_complexity",)),
+    "glow": Choice(
+        ("level_*_square", "level_*_log_det"), ("level_*_lag_covariance", "input_complexity")
+    ),
 }
 
 
