@@ -5,7 +5,7 @@ import numpy as np
 from tfp_genens.artifact.held_out import FIT
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.paper import shared
+from tfp_genens.evaluation.rows import member_values
 from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.scoring import dose
 from tfp_genens.scoring.scores import EnsembleScore, mean
@@ -38,8 +38,9 @@ def member_densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
     """
     names = statistics(evaluation)
     state = dose.fit(*evaluation.held_out(FIT, names).values())
-    values = [shared.values(evaluation, name) for name in names]
     return {
-        name: dose.member_log_density(*(of_sets[name] for of_sets in values), state=state).numpy()
-        for name in values[0]
+        one.name: dose.member_log_density(
+            *(member_values(one.scores, name) for name in names), state=state
+        ).numpy()
+        for one in evaluation.sets
     }

@@ -11,14 +11,17 @@ import pandas as pd
 from tfp_genens import seeds
 from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import metrics
-from tfp_genens.paper import configurations
+from tfp_genens.evaluation import metrics, results
+from tfp_genens.evaluation.rows import member_values
+from tfp_genens.paper import configurations, densities
 from tfp_genens.paper.configurations import Configuration, require_scores
-from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet
-from tfp_genens.scoring.columns import EXAMPLE_ID, member_column
+from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.scoring.columns import EXAMPLE_ID
 from tfp_genens.scoring.scores import EnsembleScore, available_scores
 
-SCORES = ("log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var")
+SCORES = (
+    *("dose", "log_prob_mean", "log_prob_var", "waic", "rate_mean", "critic_mean", "critic_var"),
+)
 MAX_SUBSETS = 300
 
 Outputs = Mapping[str, np.ndarray]
@@ -46,8 +49,11 @@ class MemberScores:
     @property
     def scores(self) -> dict[str, EnsembleScore]:
         """What can be made of the members' outputs."""
-        specs = self.configuration.first.in_distribution.scores.member_scores
-        return combined_scores({name: specs[name] for name in self.in_outputs})
+        specs = dict(self.configuration.first.in_distribution.scores.member_scores)
+        found = combined_scores({name: specs[name] for name in self.in_outputs if name in specs})
+        if densities.LOG_DENSITY in self.in_outputs:
+            found[densities.DOSE] = densities.OF_DENSITIES
+        return found
 
 
 def member_scores(configuration: Configuration) -> MemberScores:
@@ -70,16 +76,34 @@ def member_scores(configuration: Configuration) -> MemberScores:
     if not shown:
         expected = "evaluations that share OoD sets which attack no members"
         raise UserError(ARGUMENT, expected, ", ".join(names) or "none")
+    dense = [_densities(evaluation) for evaluation in evaluations]
+    joined = {
+        name: _joined(of_name, [of_one.get(name) for of_one in dense])
+        for name, of_name in (
+            (results.IN_DISTRIBUTION, [e.in_distribution for e in evaluations]),
+            *((name, [of_one[name] for of_one in sets]) for name in shown),
+        )
+    }
     return MemberScores(
         configuration=configuration,
         members=members,
-        in_outputs=_joined([e.in_distribution for e in evaluations]),
-        ood_outputs={name: _joined([of_one[name] for of_one in sets]) for name in shown},
+        in_outputs=joined[results.IN_DISTRIBUTION],
+        ood_outputs={name: joined[name] for name in shown},
         left_out=tuple(sets[0][name].label for name in names if name in attacks),
     )
 
 
-def _joined(sets: Sequence[EvaluatedSet]) -> Outputs:
+def _densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """Log densities of all sets, see `densities`; none where none can be made."""
+    specs = evaluation.in_distribution.scores.member_scores.values()
+    if not any(spec.statistic for spec in specs) or not evaluation.has_held_out:
+        return {}
+    return densities.member_densities(evaluation)
+
+
+def _joined(
+    sets: Sequence[EvaluatedSet], log_densities: Sequence[np.ndarray | None]
+) -> dict[str, np.ndarray]:
     """Scores of one set by members of several evaluations; inputs in the order of the first."""
     first = sets[0]
     example_ids = first.scores.frame[EXAMPLE_ID]
@@ -94,25 +118,26 @@ def _joined(sets: Sequence[EvaluatedSet]) -> Outputs:
         if not np.array_equal(first.examples["first"], other.examples["first"]):
             got = "inputs that differ under one name (another --seed of evaluate?)"
             raise UserError(ARGUMENT, expected, got)
-    files = [s.scores for s in sets]
-    frames = [file.frame.set_index(EXAMPLE_ID).loc[example_ids] for file in files]
+    orders = [pd.Index(s.scores.frame[EXAMPLE_ID]).get_indexer(example_ids) for s in sets]
+
+    def outputs_of(one: EvaluatedSet, densities_of_one: np.ndarray | None) -> Outputs:
+        found = {name: member_values(one.scores, name) for name in one.scores.member_scores}
+        if densities_of_one is not None:
+            found[densities.LOG_DENSITY] = densities_of_one
+        return found
+
+    found = [outputs_of(*one) for one in zip(sets, log_densities, strict=True)]
     return {
-        output: np.concatenate(
-            [
-                frame[[member_column(output, m) for m in file.members]].to_numpy(np.float64).T
-                for file, frame in zip(files, frames, strict=True)
-            ]
+        name: np.concatenate(
+            [of_one[name][:, order] for of_one, order in zip(found, orders, strict=True)]
         )
-        for output in first.scores.member_scores
-        if all(output in file.member_scores for file in files)
+        for name in found[0]
+        if all(name in of_one for of_one in found)
     }
 
 
 def combined_scores(outputs: Mapping[str, OutputSpec]) -> dict[str, EnsembleScore]:
-    """Every ensemble score that can be made of these member outputs alone, by name.
-
-    Scores with fitted state are none: it takes held-out inputs, which evaluations do not keep.
-    """
+    """Every ensemble score that can be made of these member outputs alone, without fitted state."""
     return {name: score for name, score in available_scores(outputs).items() if score.fit is None}
 
 

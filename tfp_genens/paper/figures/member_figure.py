@@ -22,6 +22,7 @@ def _style(color: str, line: Any, marker: str, width: float) -> dict[str, Any]:
 
 # Later ones are drawn on top and are thinner.
 STYLES = {
+    "dose": _style("#009E73", "-", "D", 2.0),
     "log_prob_mean": _style("#E69F00", "-", "s", 2.6),
     "log_prob_var": _style("#CC79A7", (0, (1.5, 1)), "^", 1.6),
     "waic": _style("#000000", "-", "o", 1.4),
