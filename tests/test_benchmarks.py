@@ -79,6 +79,18 @@ def test_it_runs_and_writes_what_it_found(benchmark, trained_run, tmp_path, caps
     assert "2 members, 20 inputs, 2 rounds" in capsys.readouterr().out
 
 
+def test_the_density_is_timed_beside_the_bound(load, trained_run, tmp_path, capsys):
+    output = tmp_path / "dose.json"
+    argv = [f"--run_dir={trained_run}", "--spec=digits:test", "--num_examples=20", "--rounds=2"]
+    load("dose").main([*argv, f"--output={output}"])
+    found = json.loads(output.read_text())
+    secs = found["seconds"]["wall"]
+    ratios = np.divide(secs["log_prob"], secs["dose"])
+    assert found["ratio"]["wall"]["median"] == pytest.approx(np.median(ratios))
+    assert all(peak > 100 for peak in found["peak_mib"].values())
+    assert "log_prob / dose, CPU time" in capsys.readouterr().out
+
+
 def test_both_sides_of_the_wgan_benchmark_compute_the_same_loss(load, capsys):
     load("wgan").main(["--batch_size=4", "--critic_steps=1", "--rounds=2"])
     assert "overhead, package / plain - 1, CPU time" in capsys.readouterr().out

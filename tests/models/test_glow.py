@@ -289,7 +289,7 @@ class TestFrozen:
         """With the weights by which they add up to it."""
         x = tf.cast(data.validation[:3], tf.float32)
         num_levels = len(frozen.density.flow.levels)
-        of_levels = tf.tile([[-0.5, 1.0]], [3, num_levels])
+        of_levels = tf.tile([[-0.5, 1.0, 0.0]], [3, num_levels])
         weights = tf.concat([of_levels, tf.zeros([3, 1])], axis=1)  # none of the PNG's
         found = frozen.statistics_gradient(x, SEED, weights)["gradient"]
         expected = frozen.log_prob_gradient(x, SEED)["gradient"]

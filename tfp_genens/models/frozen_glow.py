@@ -106,22 +106,21 @@ TERMS: dict[str, tuple[str, str, str]] = {
 """Of each level: the squared norm of what it leaves in the latent, the log-determinant, and
 `_lag_covariance`. Unit, direction and label."""
 
-JUDGED = ("square", "log_det", "input_complexity")
-"""What of it decides, by docs/protocol.md."""
-
 
 def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
-    """Of each level, from the pixels up, its TERMS; and the image's complexity."""
+    """Of each level, from the pixels up, its TERMS; and the image's complexity.
+
+    All of them decide, by docs/protocol.md.
+    """
     found = {
         f"level_{level}_{name}": OutputSpec(
-            unit, direction, f"{label}, level {level}", statistic=name in JUDGED
+            unit, direction, f"{label}, level {level}", statistic=True
         )
         for level in range(num_levels)
         for name, (unit, direction, label) in TERMS.items()
     }
     complexity = {
-        name: dataclasses.replace(spec, statistic=name in JUDGED)
-        for name, spec in pixels.COMPLEXITY.items()
+        name: dataclasses.replace(spec, statistic=True) for name, spec in pixels.COMPLEXITY.items()
     }
     return found | complexity
 
