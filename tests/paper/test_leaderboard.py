@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from sklearn.metrics import roc_auc_score
 from support import evaluations, read_back
-from support.statistics import NUM, evaluation, statistics
+from support.statistics import NUM, TERMS, evaluation, statistics
 
 from tfp_genens.errors import UserError
 from tfp_genens.paper import leaderboard
 from tfp_genens.paper.figures import leaderboard_figure
 from tfp_genens.paper.tables import leaderboard_table
-from tfp_genens.scoring import candidates
+from tfp_genens.scoring import candidates, dose
 
 SETS = {"omniglot": {"log_scale": 2.0}, "hflip": {}, "uniform": {"log_prob": -3.0}}
 
@@ -77,6 +78,46 @@ def test_differences_are_paired(made):
     assert leaderboard.difference(first, second) == (0.0, 0.0)
     low, high = leaderboard.difference(first, third)
     assert 0 < low < high
+
+
+def test_the_interval_over_ensembles_is_the_jackknifes(tmp_path):
+    """Of WAIC by hand, and of the density fitted anew for each ensemble."""
+    made = evaluation(tmp_path, num_members=4, **SETS)
+    names = list(SETS)
+    judged = {e.score: leaderboard.judge(e, names) for e in leaderboard.entries(made)}
+    fitted = statistics(1, 4)
+    sets = {k: statistics(seed, 4, **m) for seed, (k, m) in enumerate(SETS.items(), 2)}
+    sets["in_distribution"] = statistics(0, 4)
+    used = judged["dose"].entry.evaluation.in_distribution.scores.ensemble_scores
+    assert "dose" in used
+
+    def waic(of_set, members):
+        values = of_set["log_prob"][members]
+        return values.mean(axis=0) - values.var(axis=0)
+
+    def density(of_set, members):
+        marked = (*TERMS, "loc_norm")
+        state = dose.fit(*(fitted[name][members] for name in marked))
+        return dose.log_density(*(of_set[n][members] for n in marked), state=state).numpy()
+
+    def mean_auroc(score, members):
+        inside = score(sets["in_distribution"], members)
+        pairs = [-np.concatenate([inside, score(sets[name], members)]) for name in names]
+        return np.mean([100 * roc_auc_score(np.repeat([0, 1], NUM), pair) for pair in pairs])
+
+    subsets = ([0, 1, 2, 3], [1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2])
+    for name, score in (("waic", waic), ("dose", density)):
+        means = [mean_auroc(score, subset) for subset in subsets]
+        error = np.sqrt(3 / 4 * np.sum((np.array(means[1:]) - np.mean(means[1:])) ** 2))
+        half = scipy.stats.t.ppf(0.975, 3) * np.sqrt(2) * error
+        np.testing.assert_allclose(
+            judged[name].over_ensembles, [means[0] - half, means[0] + half], err_msg=name
+        )
+
+
+def test_few_members_have_no_interval_over_ensembles(made):
+    judged = leaderboard.judge(leaderboard.entries(made)[0], ["omniglot"])
+    assert judged.over_ensembles is None
 
 
 def test_other_inputs_are_not_compared(made, tmp_path):

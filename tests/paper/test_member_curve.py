@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from support.statistics import NUM, TERMS, evaluation, statistics
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import metrics
-from tfp_genens.paper import member_curve
+from tfp_genens.paper import configurations, member_curve
+from tfp_genens.scoring import dose
 
 SCORES = member_curve.combined_scores(
     {
@@ -48,7 +50,11 @@ def test_each_point_is_the_mean_and_range_over_all_subsets():
     in_outputs, ood = outputs(0), {"far": outputs(1, num=50, shift=1), "near": outputs(2)}
     points = curve(in_outputs, ood)
     assert [(p.ood_dataset, p.score, p.size) for p in points] == [
-        (name, score, k) for name in ood for score in member_curve.SCORES for k in (1, 2, 3, 4)
+        (name, score, k)
+        for name in ood
+        for score in member_curve.SCORES
+        if score in EXPECTED
+        for k in (1, 2, 3, 4)
     ]
     for p in points:
         output, sign, combined = EXPECTED[p.score]
@@ -102,3 +108,25 @@ def test_many_subsets_are_drawn_by_seed():
     # Every member must be drawn, or the draw favours some.
     assert set(subsets.ravel()) == set(range(8))
     assert member_curve.subsets_of_size(8, 4, 70, seed=0)[1]
+
+
+def test_the_density_has_a_curve_that_fits_each_member_once(tmp_path):
+    """A mean over members of log densities: a subset's is that of an ensemble of it alone."""
+    made = evaluation(tmp_path, num_members=3, omniglot={"log_scale": 1.0})
+    (configuration,) = configurations.group([made])
+    joined = member_curve.member_scores(configuration)
+    points = member_curve.curve(joined.in_outputs, joined.ood_outputs, joined.scores)
+    found = points[points["score"] == "dose"].set_index("size")
+    names = (*TERMS, "loc_norm")
+    fitted, inside, outside = statistics(1, 3), statistics(0, 3), statistics(2, 3, log_scale=1.0)
+    aurocs = []
+    for member in range(3):
+        state = dose.fit(*(fitted[name][[member]] for name in names))
+        values = [
+            dose.log_density(*(of_set[name][[member]] for name in names), state=state).numpy()
+            for of_set in (inside, outside)
+        ]
+        aurocs.append(100 * roc_auc_score(np.repeat([0, 1], NUM), -np.concatenate(values)))
+    assert found.loc[1, "mean"] == pytest.approx(np.mean(aurocs))
+    assert found.loc[1, "highest"] == pytest.approx(max(aurocs))
+    assert found.loc[3, "num_subsets"] == 1

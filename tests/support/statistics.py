@@ -17,6 +17,7 @@ OUTPUTS = {
     for name in NAMES
 }
 NUM = 100
+EXAMPLES = {"first": np.zeros([1, 2])}
 
 
 def statistics(seed, num_members=2, **shifts):
@@ -44,11 +45,11 @@ def evaluation(directory, train_dataset="mnist", model="vae", num_members=2, **s
     for seed, (name, moved) in enumerate(sets.items(), 2):
         values = statistics(seed, num_members, **moved)
         scores = evaluations.scored(values, OUTPUTS, members, fitted)
-        ood.append(EvaluatedSet(name, name, scores, {}, 0))
+        ood.append(EvaluatedSet(name, name, scores, dict(EXAMPLES), 0))
         attacked = (0,) if name.startswith("adversarial") else None
         entries.append({"name": name, "file": name, "attacked_members": attacked, "attack": {}})
         rows += evaluations.judged(inside, scores, name, attacked, train_dataset, model)
     document = {**first.document, "rows": rows, "sets": entries, "num_in": NUM}
-    in_set = dataclasses.replace(first.in_distribution, scores=inside)
+    in_set = dataclasses.replace(first.in_distribution, scores=inside, examples=dict(EXAMPLES))
     parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}
     return dataclasses.replace(first, directory=directory, **parts)

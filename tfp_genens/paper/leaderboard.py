@@ -12,15 +12,23 @@ from tfp_genens.artifact.spec import OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import bootstrap, metrics
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
-from tfp_genens.paper import configurations, shared
+from tfp_genens.paper import configurations, densities, shared
+from tfp_genens.paper.repetition import MIN_REPETITIONS, jackknife_interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 from tfp_genens.scoring.candidates import available_candidates
-from tfp_genens.scoring.scores import combine
+from tfp_genens.scoring.scores import EnsembleScore, available_scores
 
 FLIPS = ("hflip", "vflip")
+Outputs = Mapping[str, Mapping[str, np.ndarray]]
+"""Member output -> set -> float64 [num_members, num_inputs]."""
+
 METRICS = ("auroc", "fpr_at_95_tpr")
 FIRST = "dose"
 """The score that the others are compared with."""
+
+
+Values = Mapping[str, np.ndarray]
+"""Set -> a score of its inputs, float64 [num_inputs]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,42 +40,54 @@ class Entry:
       score: its name.
       spec: its unit, direction and label.
       values: by set, in-distribution first: float64 [num_inputs].
+      without: the same of the ensemble without each member in turn, those kept that some set
+        attacks; none where fewer than three could be left out.
     """
 
     evaluation: Evaluation
     score: str
     spec: OutputSpec
-    values: Mapping[str, np.ndarray]
+    values: Values
+    without: Sequence[Values] = ()
 
 
 def entries(evaluation: Evaluation) -> list[Entry]:
     """The scores of an ensemble, and the candidates: those that are fitted where it can be."""
-    scores = evaluation.in_distribution.scores
-    found = [
-        Entry(evaluation, name, spec, {s.name: s.values(name) for s in evaluation.sets})
-        for name, spec in scores.ensemble_scores.items()
-    ]
-    candidates = {
-        name: row
-        for name, row in available_candidates(scores.member_scores).items()
-        if row.fit is None or evaluation.has_held_out
-    }
-    states = {
-        name: row.fit(*evaluation.held_out(FIT, row.inputs).values())
-        for name, row in candidates.items()
-        if row.fit is not None
-    }
-    outputs = {name: shared.values(evaluation, name) for name in scores.member_scores}
-    of_sets = {
-        one.name: combine(
-            {name: of_output[one.name] for name, of_output in outputs.items()}, candidates, states
+    specs = evaluation.in_distribution.scores.member_scores
+    outputs: Outputs = {name: shared.values(evaluation, name) for name in specs}
+    rows = {**available_scores(specs), **available_candidates(specs)}
+    if not evaluation.has_held_out:
+        rows = {name: row for name, row in rows.items() if row.fit is None}
+    fitted = evaluation.held_out(FIT, list(specs)) if evaluation.has_held_out else {}
+    if FIRST in rows:
+        # It is a mean over members, each of whose densities is the dear part: made once.
+        rows[FIRST] = dataclasses.replace(densities.OF_DENSITIES, label=rows[FIRST].label)
+        outputs = {**outputs, densities.LOG_DENSITY: densities.member_densities(evaluation)}
+    everyone = range(evaluation.in_distribution.scores.num_members)
+    attacked = {m for s in evaluation.document["sets"] for m in s["attacked_members"] or ()}
+    removable = [member for member in everyone if member not in attacked]
+    subsets = [[m for m in everyone if m != without] for without in removable]
+
+    def entry(row: EnsembleScore) -> Entry:
+        whole, *without = (
+            _values(row, outputs, fitted, list(subset))
+            for subset in (everyone, *(subsets if len(subsets) >= MIN_REPETITIONS else ()))
         )
-        for one in evaluation.sets
+        return Entry(evaluation, row.name, row.spec, whole, without)
+
+    return [entry(row) for row in rows.values()]
+
+
+def _values(
+    row: EnsembleScore, outputs: Outputs, fitted: Mapping[str, np.ndarray], members: list[int]
+) -> Values:
+    """A score of all sets by some of the members; it is fitted for them anew."""
+    state = row.fit and row.fit(*(fitted[name][members] for name in row.inputs))
+    sets = outputs[row.inputs[0]]
+    return {
+        name: row({n: outputs[n][name][members] for n in row.inputs}, state).numpy()
+        for name in sets
     }
-    for name, row in candidates.items():
-        values = {one: combined[name].numpy() for one, combined in of_sets.items()}
-        found.append(Entry(evaluation, name, row.spec, values))
-    return found
 
 
 def ood_sets(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -90,11 +110,14 @@ class Judged:
         intervals over inputs.
       resampled: the mean AUROC over the sets, percent, on resamples: float64 [num_resamples].
         Scores of the same inputs were judged on the same resamples.
+      over_ensembles: a 95 % interval for the mean AUROC of an ensemble newly trained, see
+        `repetition.jackknife_interval`; None with too few members.
     """
 
     entry: Entry
     lines: pd.DataFrame
     resampled: np.ndarray
+    over_ensembles: tuple[float, float] | None
 
 
 def judge(entry: Entry, names: Sequence[str]) -> Judged:
@@ -114,13 +137,22 @@ def judge(entry: Entry, names: Sequence[str]) -> Judged:
             path=(name,),
         )
         line: dict[str, Any] = {"ood_dataset": name}
-        ends = bootstrap.intervals(resampled)
+        of_inputs = bootstrap.intervals(resampled)
         for metric in METRICS:
-            low, high = (100.0 * end for end in ends[metric])
+            low, high = (100.0 * end for end in of_inputs[metric])
             line |= {metric: 100.0 * found[metric], f"{metric}_low": low, f"{metric}_high": high}
         lines.append(line)
         aurocs.append(resampled["auroc"])
-    return Judged(entry, pd.DataFrame(lines), 100.0 * np.mean(aurocs, axis=0))
+    table = pd.DataFrame(lines)
+    without = [_mean_auroc(values, entry.spec.direction, names) for values in entry.without]
+    ends = jackknife_interval(float(table["auroc"].mean()), without) if without else None
+    return Judged(entry, table, 100.0 * np.mean(aurocs, axis=0), ends)
+
+
+def _mean_auroc(values: Values, direction: str, names: Sequence[str]) -> float:
+    """Percent."""
+    inside = values[IN_DISTRIBUTION]
+    return 100.0 * float(np.mean([metrics.auroc(inside, values[n], direction) for n in names]))
 
 
 def difference(first: Judged, other: Judged) -> tuple[float, float] | None:

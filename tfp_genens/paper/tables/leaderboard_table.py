@@ -49,6 +49,7 @@ def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
             "score": [_label(one, evaluations) for one in judged],
             "mean rank": ranks,
             "mean AUROC": aurocs.mean(axis="columns"),
+            "over ensembles": [one.over_ensembles for one in judged],
             "lowest but flips": aurocs[strict].min(axis="columns"),
             "mean FPR@95": [one.lines["fpr_at_95_tpr"].mean() for one in judged],
             "behind": [_behind(first, one) for one in judged],
@@ -72,7 +73,7 @@ def _label(judged: Judged, evaluations: Sequence[Evaluation]) -> str:
     """What a score is called, with its model where there are several."""
     evaluation = judged.entry.evaluation
     label = judged.entry.spec.label or judged.entry.score
-    if len(evaluations) == 1:
+    if len({(e.document["model"], shared.beta(e)) for e in evaluations}) == 1:
         return label
     beta = shared.beta(evaluation)
     model = f"{evaluation.document['members']} x {evaluation.document['model']}"
