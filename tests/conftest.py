@@ -1,11 +1,13 @@
-"""A tiny trained run on the digits, made once a test process."""
+"""A tiny trained run on the digits, made once for all test processes."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import collections
 import shutil
 
+import filelock
 import pytest
 
 TINY_FLAGS = {
@@ -19,6 +21,19 @@ TINY_FLAGS = {
     "checkpoint_secs": 0.0,
     "validation_fraction": 0.1,
 }
+
+
+def pytest_configure(config):
+    """--dist=loadfile hands out files in the order below, not by their number of tests alone."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests go first, then those with many: processes end at about one time."""
+    num = collections.Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -num[item.path]))
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +70,22 @@ def train_tiny():
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory, train_tiny):
     """A finished two-member run; tests must not change it (see `run_copy`)."""
-    run_dir = tmp_path_factory.mktemp("trained") / "run"
-    assert train_tiny(run_dir) == 0
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent  # of all processes
+    run_dir = directory / "trained" / "run"
+    with filelock.FileLock(directory / "trained.lock"):
+        if not (run_dir / "ensemble/manifest.json").exists():
+            assert train_tiny(run_dir) == 0
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def trained_ensemble(trained_run):
+    """The detector of that run, loaded once a test process; tests must not change it."""
+    from tfp_genens.scoring import Ensemble
+
+    return Ensemble.load(trained_run)
 
 
 @pytest.fixture

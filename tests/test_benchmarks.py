@@ -44,18 +44,16 @@ def test_ratios_are_taken_round_by_round(benchmark):
     assert found["rate_speedup"] == pytest.approx({"median": 11.0, "lowest": 8.0, "highest": 15.0})
 
 
-def test_the_bare_passes_are_what_the_scorer_runs(benchmark, trained_run):
+def test_the_bare_passes_are_what_the_scorer_runs(benchmark, trained_run, trained_ensemble):
     """The same signature on the same inputs with the same seed: the same scores."""
     from tfp_genens.data import open_source, take
-    from tfp_genens.scoring import Ensemble
 
-    ensemble = Ensemble.load(trained_run)
-    source = take(open_source("digits:test", ensemble.input_spec), 15)
-    passes = list(benchmark.bare_scores(trained_run, ensemble, source, 10)())
-    assert len(passes) == ensemble.num_members * 2  # batches of 10 and 5
+    source = take(open_source("digits:test", trained_ensemble.input_spec), 15)
+    passes = list(benchmark.bare_scores(trained_run, trained_ensemble, source, 10)())
+    assert len(passes) == trained_ensemble.num_members * 2  # batches of 10 and 5
     by_member = np.transpose([np.concatenate(passes[:2]), np.concatenate(passes[2:])])
     values = np.concatenate([batch.values for batch in source.batches(10)])
-    np.testing.assert_allclose(by_member, ensemble.score(values)["log_prob"], rtol=1e-5)
+    np.testing.assert_allclose(by_member, trained_ensemble.score(values)["log_prob"], rtol=1e-5)
 
 
 def test_it_runs_and_writes_what_it_found(benchmark, trained_run, tmp_path, capsys):

@@ -22,6 +22,7 @@ from tfp_genens.models import FAMILIES
 from tfp_genens.models.family import IMAGES, INPUT_KINDS, ROWS
 from tfp_genens.models.freezing import with_values_of
 from tfp_genens.models.learner import Examples
+from tfp_genens.scoring.freeze import CANDIDATES
 from tfp_genens.scoring.scores import ENSEMBLE_SCORES
 
 LABELS = np.arange(9) % 3
@@ -74,6 +75,9 @@ def config_of(family):
         "num_trees": 10,
         "num_steps": 2,
         "width": 8,
+        "latent_size": 4,
+        "train_samples": 2,
+        "long_critic_steps": 3,
     }
     own = {field.name for field in dataclasses.fields(family.config)}
     return family.config(**{name: value for name, value in small.items() if name in own})
@@ -235,7 +239,7 @@ def test_scores_of_extreme_inputs_are_finite(member, kind):
 def test_a_signature_of_fewer_scores_gives_the_same(member, kind):
     whole = member.score(kind.inputs, SEED)
     for signature, described in member.manifest["signatures"].items():
-        if described["outputs"] and not described["gradient_of"]:
+        if described["outputs"] and not described["gradient_of"] and signature != CANDIDATES:
             found = member.call(signature, inputs=kind.inputs, seed=SEED)
             for name in described["outputs"]:
                 np.testing.assert_allclose(found[name], whole[name], rtol=2e-5, atol=2e-5)

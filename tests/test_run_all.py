@@ -330,7 +330,8 @@ def test_a_real_experiment_is_interrupted_continued_and_reported(bare: Tree):
     flags = (ROOT / "flags/digits.cfg").read_text()
     flags = flags.replace("train_steps=1200", "train_steps=400")
     (bare.root / "flags/tiny.cfg").write_text(
-        flags.replace("--num_members=5", "--num_members=2") + "--precision=float32\n"
+        flags.replace("--num_members=5", "--num_members=2")
+        + "--precision=float32\n--prior=normal\n--base_depth=4\n--latent_size=2\n"
     )
     (bare.root / "flags/evaluate/tiny.cfg").write_text(
         "--num_examples=50\n--ood=hflip,uniform\n--num_bootstrap=20\n"

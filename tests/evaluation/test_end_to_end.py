@@ -9,7 +9,6 @@ import pytest
 from tfp_genens.data.noise import gaussian_blocks
 from tfp_genens.evaluate import evaluate
 from tfp_genens.report import report
-from tfp_genens.scoring import Ensemble
 from tfp_genens.scoring.columns import read_scores
 
 NUM_EXAMPLES = 40
@@ -55,16 +54,15 @@ def test_results_hold_the_contract(document):
     assert found["gaussian", "log_prob"]["members_used"] == [0, 1]
 
 
-def test_the_attack_raised_the_log_prob_of_noise(evaluation, trained_run):
+def test_the_attack_raised_the_log_prob_of_noise(evaluation, trained_ensemble):
     attacked = read_scores(evaluation / "scores/adversarial_unclipped.parquet").frame
     gaussian = read_scores(evaluation / "scores/gaussian.parquet").frame
     score = "log_prob_member_0"
     assert attacked[score].median() > gaussian[score].median()
     # And of the very noise that it began with, image by image.
-    ensemble = Ensemble.load(trained_run)
-    spec = ensemble.input_spec
+    spec = trained_ensemble.input_spec
     start = gaussian_blocks(spec.shape, spec.value_range, 0, clipped=False)(0)[:NUM_EXAMPLES]
-    before = ensemble.score(start, ["log_prob"])["log_prob"][:, 0]
+    before = trained_ensemble.score(start, ["log_prob"])["log_prob"][:, 0]
     assert np.mean(attacked[score].to_numpy() > before) > 0.9
 
 

@@ -319,44 +319,47 @@ import sys
 for name in ("tfp_genens", "tensorflow_probability", "tf_keras", "sklearn", "scipy"):
     sys.modules[name] = None  # any import of it raises ImportError
 import json
+import os
 import numpy as np
 import tensorflow as tf
 
 found = {}
-inputs = np.load(sys.argv[1])
-for directory in sys.argv[2:]:
+for directory in sys.argv[1:]:
+    inputs = np.load(os.path.join(directory, "../../inputs.npy"))
     model = tf.saved_model.load(directory)
     scores = model.signatures["serving_default"](inputs=tf.cast(inputs, tf.float32))
     ((_, natural),) = model.serving_default(tf.constant(inputs)).items()
     ((name, values),) = scores.items()
-    found[name] = [values.numpy().tolist(), natural.numpy().tolist()]
+    found[directory] = [name, values.numpy().tolist(), natural.numpy().tolist()]
 print(json.dumps(found))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["rows", "images"])
-def test_served_with_tensorflow_alone(kind, request, tmp_path):
-    data = request.getfixturevalue(kind)
+def test_served_with_tensorflow_alone(rows, images, tmp_path):
     expected = {}
-    directories = []
-    for name in CLASSICAL:
-        learner = build(name, data)
-        frozen = learner.freeze()
-        directories.append(tmp_path / name / manifest.SAVED_MODEL)
-        export.export_saved_model(frozen, data.input_spec, directories[-1])
-        signatures = export.describe_signatures(frozen, data.input_spec)
-        member = Member(directories[-1].parent, {"signatures": signatures, "member": 0})
-        (output,) = member.outputs
-        expected[output] = scores_of(learner, data.validation)
-        scored = member.score(data.validation, np.array([0, 0]))[output]
-        np.testing.assert_allclose(scored, expected[output], rtol=1e-5, atol=1e-6)
-    np.save(tmp_path / "inputs.npy", data.validation)
-    command = [sys.executable, "-c", SERVER, str(tmp_path / "inputs.npy"), *map(str, directories)]
+    for kind, data in (("rows", rows), ("images", images)):
+        (tmp_path / kind).mkdir()
+        np.save(tmp_path / kind / "inputs.npy", data.validation)
+        for name in CLASSICAL:
+            learner = build(name, data)
+            frozen = learner.freeze()
+            directory = tmp_path / kind / name
+            export.export_saved_model(frozen, data.input_spec, directory / manifest.SAVED_MODEL)
+            signatures = export.describe_signatures(frozen, data.input_spec)
+            member = Member(directory, {"signatures": signatures, "member": 0})
+            (output,) = member.outputs
+            values = scores_of(learner, data.validation)
+            scored = member.score(data.validation, np.array([0, 0]))[output]
+            np.testing.assert_allclose(scored, values, rtol=1e-5, atol=1e-6)
+            expected[str(directory / manifest.SAVED_MODEL)] = (output, values)
+    command = [sys.executable, "-c", SERVER, *expected]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     served = json.loads(result.stdout)
     assert served.keys() == expected.keys()
-    for output, (values, natural) in served.items():
-        np.testing.assert_allclose(values, expected[output], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(natural, expected[output], rtol=1e-5, atol=1e-6)
+    for directory, (found, values, natural) in served.items():
+        output, of_learner = expected[directory]
+        assert found == output
+        np.testing.assert_allclose(values, of_learner, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(natural, of_learner, rtol=1e-5, atol=1e-6)

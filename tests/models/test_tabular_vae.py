@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfp_genens.artifact import export
+from tfp_genens.artifact.frozen import Frozen
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
@@ -440,8 +441,15 @@ class TestTraining:
         rows = table(2000)
         learner = build(rows, learning_rate=0.01, train_steps=300)
         before = float(learner.validate(held_out, SEED)["log_prob"])
+        (phase,) = learner.phases()
+
+        @tf.function
+        def compiled(i):
+            batch = tf.gather(rows, 50 * (i % 40) + tf.range(50, dtype=tf.int64))
+            return phase.step(i, tf.stack([1, tf.cast(i, tf.int32)]), lambda _: Examples(batch))
+
         for i in range(300):
-            step(learner, rows[50 * (i % 40) : 50 * (i % 40) + 50], i)
+            compiled(tf.constant(i, tf.int64))
         assert float(learner.validate(held_out, SEED)["log_prob"]) > before + 1.0
 
 
@@ -463,9 +471,9 @@ print(json.dumps({name: values.numpy().tolist() for name, values in scores.items
 def test_served_where_only_tensorflow_is_installed(tmp_path):
     frozen = build(prior="mixture", preprocessing="quantile").freeze()
     rows = table(20)
-    export.export_saved_model(
-        frozen, InputSpec((5,), "float32", None, "none"), tmp_path / "saved_model"
-    )
+    served = Frozen(frozen.module, {"serving_default": frozen.functions["serving_default"]})
+    spec = InputSpec((5,), "float32", None, "none")
+    export.export_saved_model(served, spec, tmp_path / "saved_model")
     np.save(tmp_path / "rows.npy", rows)
     command = [sys.executable, "-c", SERVER, tmp_path / "saved_model", tmp_path / "rows.npy"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,8 +14,8 @@ from tfp_genens.scoring.freeze import ensure_frozen
 
 
 @pytest.fixture(scope="module")
-def ensemble(trained_run):
-    return Ensemble.load(trained_run)
+def ensemble(trained_ensemble):
+    return trained_ensemble
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_genens import export as export_main
-from tfp_genens.artifact import linking
+from tfp_genens.artifact import held_out, linking
 from tfp_genens.artifact.manifest import read_manifest
 from tfp_genens.artifact.member import Member, scoring_seed
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL
@@ -27,8 +27,8 @@ def edit_manifest(directory, **changes):
 
 
 @pytest.fixture(scope="module")
-def images(trained_run):
-    spec = Ensemble.load(trained_run).input_spec
+def images(trained_ensemble):
+    spec = trained_ensemble.input_spec
     return next(open_source("digits:test", spec).batches(100)).values
 
 
@@ -60,14 +60,14 @@ class TestVerification:
             Ensemble.load(run_copy)
 
     @pytest.mark.parametrize("alpha", [float("nan"), 0.0, 2.0, "a"])
-    def test_alpha_that_is_no_rate_is_refused(self, trained_run, images, alpha):
+    def test_alpha_that_is_no_rate_is_refused(self, trained_ensemble, images, alpha):
         with pytest.raises(UserError, match="alpha: expected"):
-            Ensemble.load(trained_run).predict(images[:2], alpha=alpha)
+            trained_ensemble.predict(images[:2], alpha=alpha)
 
     @pytest.mark.parametrize("member", [-1, 2, 99])
-    def test_a_member_that_is_not_there_is_refused(self, trained_run, images, member):
+    def test_a_member_that_is_not_there_is_refused(self, trained_ensemble, images, member):
         with pytest.raises(UserError, match="member: expected a position from 0 to 1"):
-            Ensemble.load(trained_run).reconstruct(images[:2], member)
+            trained_ensemble.reconstruct(images[:2], member)
 
     @pytest.mark.parametrize("file", ["saved_model/variables/variables.data-00000-of-00001",
                                       "held_out.npz"])  # fmt: skip
@@ -132,42 +132,55 @@ def fitting_statistics(run_dir, names):
     return [np.stack([a[name][a["part"] == "fit"] for a in kept]) for name in names]
 
 
+def keep_to_fit(directory, num):
+    """Leaves a member no more inputs to fit scores on, as a small --validation_fraction does."""
+    with np.load(directory / "held_out.npz") as arrays:
+        kept = dict(arrays)
+    surplus = np.flatnonzero(kept["part"] == held_out.FIT)[num:]
+    kept = {name: np.delete(values, surplus) for name, values in kept.items()}
+    recorded = held_out.write(directory, kept.pop("example_id"), kept.pop("part"), kept)
+    assert recorded["num_examples"]["fit"] == num
+    del recorded["quantiles"]
+    edit_manifest(directory, held_out=recorded)
+
+
 class TestNumbers:
-    def test_equal_those_of_the_members_own_saved_models(self, trained_run, images):
-        frozen = Ensemble.load(trained_run).score(images)
+    def test_equal_those_of_the_members_own_saved_models(
+        self, trained_run, trained_ensemble, images
+    ):
+        frozen = trained_ensemble.score(images)
         for k in (0, 1):
             directory = trained_run / f"member_{k}"
             member = Member(directory, read_manifest(directory))
             for name, values in member.score(images, scoring_seed(0, k)).items():
                 np.testing.assert_allclose(frozen[name][:, k], values, rtol=1e-6, atol=1e-6)
 
-    def test_analysis_equals_the_members_own(self, trained_run, images):
-        ensemble = Ensemble.load(trained_run)
+    def test_analysis_equals_the_members_own(self, trained_run, trained_ensemble, images):
         directory = trained_run / "member_1"
         member = Member(directory, read_manifest(directory))
         own = member.call("log_prob_gradient", inputs=images[:5], seed=scoring_seed(0, 1))
-        _, gradient = ensemble.score_and_gradient(images[:5], 1)
+        _, gradient = trained_ensemble.score_and_gradient(images[:5], 1)
         np.testing.assert_allclose(gradient, own["gradient"], rtol=1e-4, atol=1e-7)
-        assert ensemble.reconstruct(images[:3], 1).shape == (3, 8, 8, 1)
-        assert ensemble.sample(4, member=0).shape == (4, 8, 8, 1)
+        assert trained_ensemble.reconstruct(images[:3], 1).shape == (3, 8, 8, 1)
+        assert trained_ensemble.sample(4, member=0).shape == (4, 8, 8, 1)
 
-    def test_gradient_of_waic_against_finite_differences(self, trained_run, images):
-        ensemble = Ensemble.load(trained_run)
+    def test_gradient_of_waic_against_finite_differences(self, trained_ensemble, images):
         x = images[:3].astype(np.float32)
         direction = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
         step = 0.5
-        ends = [ensemble.score(x + sign * step * direction)["waic"] for sign in (1, -1)]
-        slope = (ensemble.score_gradient("waic", x) * direction).sum(axis=(1, 2, 3))
+        ends = [trained_ensemble.score(x + sign * step * direction)["waic"] for sign in (1, -1)]
+        slope = (trained_ensemble.score_gradient("waic", x) * direction).sum(axis=(1, 2, 3))
         np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=2e-2)
 
-    def test_gradient_of_the_density_by_the_chain_rule(self, trained_run, images):
+    def test_gradient_of_the_density_by_the_chain_rule(self, trained_run, trained_ensemble, images):
         """Of its slopes in the statistics, by differences, and the members' own gradients."""
-        ensemble = Ensemble.load(trained_run)
         x = images[:3].astype(np.float32)
-        names = ensemble.inputs_of("serving_default")["dose"]
-        found = ensemble.score(x)
+        names = trained_ensemble.inputs_of("serving_default")["dose"]
+        found = trained_ensemble.score(x)
         statistics = np.stack([found[name].T for name in names])  # [statistic, member, input]
         state = dose.fit(*fitting_statistics(trained_run, names))
+        directories = [trained_run / f"member_{m}" for m in (0, 1)]
+        members = [Member(directory, read_manifest(directory)) for directory in directories]
         expected = np.zeros(x.shape)
         for k in range(len(names)):
             for m in (0, 1):
@@ -175,13 +188,10 @@ class TestNumbers:
                 step[k, m] = 1e-5 * state["scale"][m, k]
                 ends = [dose.log_density(*(statistics + s * step), state=state) for s in (1, -1)]
                 slope = (ends[0] - ends[1]).numpy() / (2 * step[k, m])
-                member = trained_run / f"member_{m}"
                 weights = np.repeat(np.eye(len(names))[k : k + 1], 3, axis=0)
-                of_member = Member(member, read_manifest(member)).call(
-                    "statistics_gradient", inputs=x, weights=weights
-                )
+                of_member = members[m].call("statistics_gradient", inputs=x, weights=weights)
                 expected += slope[:, None, None, None] * of_member["gradient"]
-        gradient = ensemble.score_gradient("dose", x)
+        gradient = trained_ensemble.score_gradient("dose", x)
         np.testing.assert_allclose(
             gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
         )
@@ -250,29 +260,29 @@ def test_a_score_of_two_outputs_with_fitted_state_is_one_row(run_copy, images, m
 
 
 class TestDensityOfStates:
-    def test_is_fitted_on_the_members_held_out_statistics(self, trained_run, images):
-        ensemble = Ensemble.load(trained_run)
-        inputs = ensemble.inputs_of("serving_default")["dose"]
-        assert all(ensemble.outputs[name].statistic for name in inputs)
+    def test_is_fitted_on_the_members_held_out_statistics(
+        self, trained_run, trained_ensemble, images
+    ):
+        inputs = trained_ensemble.inputs_of("serving_default")["dose"]
+        assert all(trained_ensemble.outputs[name].statistic for name in inputs)
         state = dose.fit(*fitting_statistics(trained_run, inputs))
-        found = ensemble.score(images)
+        found = trained_ensemble.score(images)
         statistics = [tf.constant(found[name].T) for name in inputs]
         expected = dose.log_density(*statistics, state=state)
         np.testing.assert_allclose(found["dose"], expected, rtol=1e-9)
 
-    def test_alone_it_runs_no_samples(self, trained_run, images):
+    def test_alone_it_runs_no_samples(self, trained_ensemble, images):
         """And gives the same."""
-        ensemble = Ensemble.load(trained_run)
-        assert ensemble.signature_for(["dose"]) == "statistics"
-        alone, beside = ensemble.score(images, ["dose"]), ensemble.score(images)
+        assert trained_ensemble.signature_for(["dose"]) == "statistics"
+        alone, beside = trained_ensemble.score(images, ["dose"]), trained_ensemble.score(images)
         assert not set(alone) & {"log_prob", "rate", "waic"}
         np.testing.assert_allclose(alone["dose"], beside["dose"], rtol=1e-5)
 
-    def test_too_few_held_out_inputs_leave_the_decision_to_waic(self, tmp_path, train_tiny, images):
-        run_dir = tmp_path / "run"
-        assert train_tiny(run_dir, train_steps=2, validation_fraction=0.05) == 0
-        assert read_manifest(run_dir / "member_0")["held_out"]["num_examples"]["fit"] < 20
-        ensemble = Ensemble.load(run_dir)
+    def test_too_few_held_out_inputs_leave_the_decision_to_waic(self, run_copy, images):
+        for k in (0, 1):
+            keep_to_fit(run_copy / f"member_{k}", 19)
+        freeze_ensemble(run_copy)
+        ensemble = Ensemble.load(run_copy)
         assert "dose" not in ensemble.ensemble_scores
         assert ensemble.decision_score() == "waic"
         assert np.isfinite(ensemble.score(images)["p_value"]).all()
@@ -331,7 +341,9 @@ except Exception as e:
 """
 
 
-def test_same_numbers_with_tensorflow_alone_for_any_batch_size(trained_run, images, tmp_path):
+def test_same_numbers_with_tensorflow_alone_for_any_batch_size(
+    trained_run, trained_ensemble, images, tmp_path
+):
     np.save(tmp_path / "images.npy", images)
     arguments = [trained_run / "ensemble" / "1", tmp_path / "images.npy", tmp_path]
     result = subprocess.run(
@@ -342,7 +354,7 @@ def test_same_numbers_with_tensorflow_alone_for_any_batch_size(trained_run, imag
     )
     assert result.returncode == 0, result.stderr
     assert "refused" in result.stdout
-    expected = Ensemble.load(trained_run).score(images)
+    expected = trained_ensemble.score(images)
     for size in (1, 7, 100):
         with np.load(tmp_path / f"{size}.npz") as served:
             assert set(served) == set(expected)

@@ -10,7 +10,6 @@ import pytest
 
 from tfp_genens.artifact.member import scoring_seed
 from tfp_genens.data import open_source
-from tfp_genens.scoring import Ensemble
 
 SERVER = """
 import sys
@@ -20,60 +19,52 @@ import json
 import numpy as np
 import tensorflow as tf
 
-directory, inputs, seed, batch_size = sys.argv[1], *json.loads(sys.argv[2]), int(sys.argv[3])
+directory, inputs, seed, *batch_sizes = sys.argv[1], *json.loads(sys.argv[2])
 images = np.load(inputs)
 model = tf.saved_model.load(directory)
 signature = model.signatures["serving_default"]
-parts = [
-    signature(inputs=tf.cast(images[i : i + batch_size], tf.float32), seed=tf.constant(seed))
-    for i in range(0, len(images), batch_size)
-]
-scores = {k: np.concatenate([p[k].numpy() for p in parts]).tolist() for k in parts[0]}
+for batch_size in batch_sizes:
+    parts = [
+        signature(inputs=tf.cast(images[i : i + batch_size], tf.float32), seed=tf.constant(seed))
+        for i in range(0, len(images), batch_size)
+    ]
+    print(json.dumps({k: np.concatenate([p[k].numpy() for p in parts]).tolist() for k in parts[0]}))
 natural = model.serving_default(tf.constant(images), tf.constant(seed, tf.int32))
-scores["from_uint8"] = natural["log_prob"].numpy().tolist()
-scores["rate_alone"] = model.signatures["rate"](
-    inputs=tf.cast(images, tf.float32), seed=tf.constant(seed)
-)["rate"].numpy().tolist()
-print(json.dumps(scores))
+rate = model.signatures["rate"](inputs=tf.cast(images, tf.float32), seed=tf.constant(seed))
+print(json.dumps([natural["log_prob"].numpy().tolist(), rate["rate"].numpy().tolist()]))
 """
 
 
-def serve(directory, images_path, seed, batch_size):
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            SERVER,
-            str(directory),
-            json.dumps([str(images_path), seed.tolist()]),
-            str(batch_size),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def serve(directory, images_path, seed, batch_sizes):
+    """Scores by batch size; then log_prob from uint8, and the rate by its own signature."""
+    given = json.dumps([str(images_path), seed.tolist(), *batch_sizes])
+    command = [sys.executable, "-c", SERVER, str(directory), given]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    *by_batch_size, alone = map(json.loads, result.stdout.splitlines())
+    return by_batch_size, alone
 
 
-def test_same_scores_without_our_code_for_any_batch_size(trained_run, tmp_path):
-    ensemble = Ensemble.load(trained_run)
-    images = next(open_source("digits:test", ensemble.input_spec).batches(100)).values
+def test_same_scores_without_our_code_for_any_batch_size(trained_run, trained_ensemble, tmp_path):
+    images = next(open_source("digits:test", trained_ensemble.input_spec).batches(100)).values
     np.save(tmp_path / "images.npy", images)
     expected = {
-        name: x[:, 1] for name, x in ensemble.score(images).items() if name in ensemble.outputs
+        name: x[:, 1]
+        for name, x in trained_ensemble.score(images).items()
+        if name in trained_ensemble.outputs
     }
-    for batch_size in (1, 7, 100):
-        served = serve(
-            trained_run / "member_1" / "saved_model",
-            tmp_path / "images.npy",
-            scoring_seed(0, 1),
-            batch_size,
-        )
+    by_batch_size, (from_uint8, rate_alone) = serve(
+        trained_run / "member_1" / "saved_model",
+        tmp_path / "images.npy",
+        scoring_seed(0, 1),
+        [1, 7, 100],
+    )
+    assert len(by_batch_size) == 3
+    for served in by_batch_size:
         for name, values in expected.items():
             np.testing.assert_allclose(served[name], values, rtol=2e-5, atol=2e-5)
-        np.testing.assert_allclose(served["from_uint8"], expected["log_prob"], rtol=2e-5)
-        np.testing.assert_allclose(served["rate_alone"], expected["rate"], rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(from_uint8, expected["log_prob"], rtol=2e-5)
+    np.testing.assert_allclose(rate_alone, expected["rate"], rtol=2e-5, atol=2e-5)
 
 
 ROW_FORMAT = """
@@ -103,11 +94,10 @@ print([name for name in ("tfp_genens", "tensorflow_probability") if name in sys.
 """
 
 
-def test_requests_by_rows(trained_run):
+def test_requests_by_rows(trained_run, trained_ensemble):
     """As TensorFlow Serving's REST interface takes them, for batches of 1, 7 and 100."""
-    ensemble = Ensemble.load(trained_run)
-    images = next(open_source("digits:test", ensemble.input_spec).batches(100)).values
-    expected = ensemble.score(images)
+    images = next(open_source("digits:test", trained_ensemble.input_spec).batches(100)).values
+    expected = trained_ensemble.score(images)
     alphas = np.linspace(0.001, 1.0, 100)
     requests = []
     for num in (1, 7, 100):
@@ -137,15 +127,13 @@ def test_requests_by_rows(trained_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num", [1, 7, 100])
-def test_saved_model_cli(trained_run, tmp_path, num):
-    ensemble = Ensemble.load(trained_run)
-    images = next(open_source("digits:test", ensemble.input_spec).batches(num)).values
+def test_saved_model_cli(trained_run, trained_ensemble, tmp_path):
+    images = next(open_source("digits:test", trained_ensemble.input_spec).batches(7)).values
     np.save(tmp_path / "images.npy", images.astype(np.float32))
     command = f"run --tag_set serve --signature_def serving_default --outdir {tmp_path}/found"
     where = ["--dir", str(trained_run / "ensemble/1"), "--inputs", f"inputs={tmp_path}/images.npy"]
     cli = Path(sys.executable).with_name("saved_model_cli")
     subprocess.run([cli, *command.split(), *where], check=True, capture_output=True)
-    for name, values in ensemble.score(images).items():
+    for name, values in trained_ensemble.score(images).items():
         found = np.load(tmp_path / f"found/{name}.npy")
         np.testing.assert_allclose(found, values, rtol=2e-5, atol=2e-5)

@@ -1,6 +1,7 @@
 """A run's directory: what is written, what is refused, what is skipped."""
 
 import json
+import shutil
 
 import filelock
 import pandas as pd
@@ -99,20 +100,24 @@ def test_num_members_is_what_was_last_asked_for(run_copy, train_tiny):
     assert recorded() == 2
 
 
-def test_what_a_killed_process_left_is_removed(run_copy, train_tiny):
-    directory = run_copy / "member_1"
+@pytest.fixture(scope="module")
+def continued(trained_run, tmp_path_factory, train_tiny):
+    """Member 1, killed while its manifest was written and then continued."""
+    run_dir = shutil.copytree(trained_run, tmp_path_factory.mktemp("continued") / "run")
+    directory = run_dir / "member_1"
     (directory / "manifest.json").unlink()
     (directory / ".saved_model.123.partial").mkdir()
     (directory / ".manifest.json.123.partial").touch()
-    assert train_tiny(run_copy) == 0
-    assert not list(directory.glob(".*.partial"))
+    assert train_tiny(run_dir, member=1) == 0
+    return directory
 
 
-def test_sittings_say_which_code_trained(run_copy, train_tiny):
-    path = run_copy / "member_1" / "manifest.json"
-    path.unlink()
-    assert train_tiny(run_copy) == 0
-    manifest = json.loads(path.read_text())
+def test_what_a_killed_process_left_is_removed(continued):
+    assert not list(continued.glob(".*.partial"))
+
+
+def test_sittings_say_which_code_trained(continued):
+    manifest = json.loads((continued / "manifest.json").read_text())
     assert len(manifest["sittings"]) == 2
     assert all(s["num_threads"] >= 1 and s["started"] for s in manifest["sittings"])
     assert manifest["git_commit"] == manifest["sittings"][-1]["git_commit"]
@@ -127,12 +132,11 @@ def test_a_locked_member_is_refused(run_copy, train_tiny):
         train_tiny(run_copy)
 
 
-def test_a_member_without_manifest_is_frozen_anew_from_its_checkpoint(run_copy, train_tiny):
-    path = run_copy / "member_1" / "manifest.json"
-    before = json.loads(path.read_text())
-    path.unlink()
-    assert train_tiny(run_copy, member=1) == 0
-    after = json.loads(path.read_text())
+def test_a_member_without_manifest_is_frozen_anew_from_its_checkpoint(trained_run, continued):
+    before, after = (
+        json.loads((directory / "manifest.json").read_text())
+        for directory in (trained_run / "member_1", continued)
+    )
     assert after["calibration"]["quantiles"] == before["calibration"]["quantiles"]
 
 
