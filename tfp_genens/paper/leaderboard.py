@@ -145,7 +145,10 @@ def judge(entry: Entry, names: Sequence[str]) -> Judged:
         aurocs.append(resampled["auroc"])
     table = pd.DataFrame(lines)
     without = [_mean_auroc(values, entry.spec.direction, names) for values in entry.without]
-    ends = jackknife_interval(float(table["auroc"].mean()), without) if without else None
+    ends = None
+    if without:
+        low, high = jackknife_interval(float(table["auroc"].mean()), without)
+        ends = (max(0.0, low), min(100.0, high))
     return Judged(entry, table, 100.0 * np.mean(aurocs, axis=0), ends)
 
 
