@@ -52,8 +52,14 @@ class FakeEnsemble:
     def decision_score(self, outputs=None):
         return None
 
-    def inputs_of(self, score):
-        return self._scores[score].inputs
+    def signature_for(self, outputs=None):
+        return "serving_default"
+
+    def specs(self, signature, kind):
+        return {"member_scores": self.outputs, "ensemble_scores": self.ensemble_scores}[kind]
+
+    def inputs_of(self, signature):
+        return {name: score.inputs for name, score in self._scores.items()}
 
     def score(self, values, outputs=None):
         self.num_scored += len(values)

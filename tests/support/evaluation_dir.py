@@ -28,11 +28,14 @@ def write_scores(path, log_prob, with_p_values):
     """log_prob: [NUM_MEMBERS, num_inputs]; rate and distortion follow from it."""
     scores = {"log_prob": log_prob, "rate": -0.1 * log_prob, "distortion": 3 - 0.9 * log_prob}
     ensemble: Any = SimpleNamespace(
-        outputs=OUTPUTS,
-        ensemble_scores={name: score.spec for name, score in SCORES.items()},
+        signature_for=lambda names: "serving_default",
+        specs=lambda signature, kind: {
+            "member_scores": OUTPUTS,
+            "ensemble_scores": {name: score.spec for name, score in SCORES.items()},
+        }[kind],
         members=range(NUM_MEMBERS),
         num_members=NUM_MEMBERS,
-        inputs_of=lambda name: SCORES[name].inputs,
+        inputs_of=lambda signature: {name: score.inputs for name, score in SCORES.items()},
         model="vae",
         train_dataset="mnist",
         decision_score=lambda outputs: "waic" if with_p_values else None,

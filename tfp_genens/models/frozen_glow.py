@@ -1,6 +1,5 @@
 """GLOW as a density of 8-bit images, and as it is exported (Kingma & Dhariwal 2018)."""
 
-import dataclasses
 import math
 
 import tensorflow as tf
@@ -112,17 +111,14 @@ def statistics_of(num_levels: int) -> dict[str, OutputSpec]:
 
     All of them decide, by docs/protocol.md.
     """
-    found = {
+    terms = {
         f"level_{level}_{name}": OutputSpec(
             unit, direction, f"{label}, level {level}", statistic=True
         )
         for level in range(num_levels)
         for name, (unit, direction, label) in TERMS.items()
     }
-    complexity = {
-        name: dataclasses.replace(spec, statistic=True) for name, spec in pixels.COMPLEXITY.items()
-    }
-    return found | complexity
+    return terms | pixels.COMPLEXITY
 
 
 class FrozenGlow(tf.Module):

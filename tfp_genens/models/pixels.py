@@ -13,8 +13,11 @@ Noise that is not clipped lies well within it, as do attacks on it; further out 
 so that scores stay finite for any finite input.
 """
 
-COMPLEXITY = {"input_complexity": OutputSpec("bytes", LOWER_IS_NORMAL, "Length as a PNG")}
-"""What `png_length` is; it knows no model, and either direction may be unusual."""
+COMPLEXITY = {
+    "input_complexity": OutputSpec("bytes", LOWER_IS_NORMAL, "Length as a PNG", statistic=True)
+}
+"""What `png_length` is. It knows no model, and either direction may be unusual. It decides with the
+model's own statistics, by docs/protocol.md."""
 
 
 def scaled(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
