@@ -326,14 +326,15 @@ def test_members_of_several_evaluations_are_joined():
     hflip.scores.frame.loc[:] = hflip.scores.frame.iloc[::-1].to_numpy()
     found, expected = read(member_table.table, parts), read(member_table.table, [together])
     assert found.records == expected.records
-    assert found.sections[0].body == expected.sections[0].body
-    (section,) = found.sections
-    assert section.header == ("OoD set", "1", "2", "3", "4")
-    assert [line[0] for line in section.body] == ["HFlip", "fashion_mnist"]
-    assert section.notes == (
+    about, section = found.sections
+    assert about.notes == (
         "Left out, because they were made against members: adversarial_clipped; "
         "adversarial_waic_clipped.",
     )
+    assert section.heading == "WAIC by number of members"
+    assert section.header == ("OoD set", "1", "2", "3", "4")
+    assert section.body == expected.sections[1].body
+    assert [line[0] for line in section.body] == ["HFlip", "fashion_mnist"]
     line = section.body[0]
     assert line[4] == f"{auroc(together, 'hflip', 'waic'):.1f}"
     single = [auroc(together, "hflip", "log_prob", m) for m in range(4)]
@@ -344,7 +345,7 @@ def test_members_of_several_evaluations_are_joined():
 
 def test_disjoint_ensembles_of_five_side_by_side():
     parts = [evaluation(range(5)), evaluation(range(5, 10))]
-    disjoint = read(member_table.table, parts).sections[1]
+    disjoint = read(member_table.table, parts).sections[2]
     assert disjoint.header == (
         "OoD set",
         "0/0, 0/1, 0/2, 0/3, 0/4",
@@ -357,7 +358,7 @@ def test_disjoint_ensembles_of_five_side_by_side():
         *(f"{value:.1f}" for value in values),
         f"{abs(values[0] - values[1]):.1f}",
     )
-    assert len(read(member_table.table, [evaluation(range(9))]).sections) == 1
+    assert len(read(member_table.table, [evaluation(range(9))]).sections) == 2
 
 
 def test_evaluations_that_cannot_be_joined():
@@ -391,7 +392,7 @@ def test_too_little_for_a_curve():
         read(member_table.table, [evaluation(sets=())])
     other = evaluation()
     other.in_distribution.scores.ensemble_scores.clear()
-    with pytest.raises(UserError, match=r"have one of log_prob_mean, .*which has log_prob, rate"):
+    with pytest.raises(UserError, match=r"have one of dose, .*waic, .*which has log_prob, rate"):
         read(member_table.table, [other])
 
 
