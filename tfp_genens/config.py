@@ -138,6 +138,9 @@ class RunConfig(Config):
     validation_fraction: float = option(
         0.05, "share of the training split held out to validate and calibrate", above=0, maximum=0.5
     )
+    bootstrap: bool = option(
+        False, "train each member on a sample of its own of the training inputs, with replacement"
+    )
 
 
 DECISION_SCORE = (

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -19,6 +21,18 @@ def test_digits():
     assert data.validation.shape == (130, 8, 8, 1)
     assert data.train.dtype == np.uint8
     assert data.input_spec == InputSpec((8, 8, 1), "uint8", (0.0, 255.0), "x / 255")
+
+
+def test_a_bootstrap_draws_pairs_with_replacement():
+    data = load_training_data("digits", validation_fraction=0.1, seed=0)
+    data = dataclasses.replace(data, labels=np.arange(len(data.train)))
+    drawn = data.bootstrapped(3)
+    np.testing.assert_array_equal(drawn.train, data.train[drawn.labels])
+    share = len(set(drawn.labels)) / len(data.train)
+    assert share == pytest.approx(1 - np.exp(-1), abs=0.04)
+    np.testing.assert_array_equal(drawn.labels, data.bootstrapped(3).labels)
+    assert (drawn.labels != data.bootstrapped(4).labels).any()
+    assert drawn.validation is data.validation
 
 
 def test_nothing_is_lost_or_in_both_parts(tmp_path):

@@ -53,3 +53,19 @@ def test_smooth_length_orders_images_as_their_png_does():
     x = tf.constant(np.clip(128 + rng.normal(0, 1, (25, 16, 16, 1)) * scales, 0, 255) / 255.0)
     orders = scipy.stats.spearmanr(pixels.smooth_length(x), pixels.png_length(x))
     assert orders.statistic > 0.95
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_mutated_images_are_noise_at_the_rate_and_themselves_elsewhere(dtype):
+    spec = InputSpec((20, 20, 1), dtype, (0.0, 255.0), "x / 255")
+    inputs = tf.fill([50, 20, 20, 1], tf.constant(300 if dtype == "float32" else 7, dtype))
+    found = pixels.mutated(inputs, 0.3, spec, tf.constant([1, 2])).numpy()
+    drawn = found[found != inputs.numpy()]
+    assert found.dtype == dtype
+    assert len(drawn) / found.size == pytest.approx(0.3, abs=0.02)
+    assert scipy.stats.kstest(drawn, "uniform", args=(0, 255 + (dtype == "uint8"))).statistic < 0.02
+    assert drawn.min() >= 0
+    assert drawn.max() <= 255
+    again = pixels.mutated(inputs, 0.3, spec, tf.constant([1, 2])).numpy()
+    np.testing.assert_array_equal(found, again)
+    assert pixels.mutated(inputs, 0.0, spec, tf.constant([1, 2])) is inputs

@@ -259,7 +259,7 @@ def test_member_curves_of_critics_are_of_their_own_scores():
     expected = [critics.row("hflip", score)["auroc"] for score in ("critic_mean", "critic_var")]
     assert [line.get_ydata()[-1] for line in panel.lines] == pytest.approx(expected)
     critics.in_distribution.scores.ensemble_scores.clear()
-    with pytest.raises(UserError, match="have one of .*critic_mean, critic_var; got"):
+    with pytest.raises(UserError, match=r"have one of .*critic_mean, critic_var; got"):
         drawn("members", critics)
 
 

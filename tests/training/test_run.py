@@ -78,6 +78,17 @@ def test_another_configuration_is_refused_by_name(trained_run, train_tiny):
         train_tiny(trained_run, beta=0.5)
 
 
+def test_runs_of_before_a_flag_have_its_default(run_copy, train_tiny, capsys):
+    path = run_copy / "config.json"
+    document = json.loads(path.read_text())
+    del document["config"]["bootstrap"], document["config"]["mutation_rate"]
+    path.write_text(json.dumps(document))
+    assert train_tiny(run_copy) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--bootstrap=True.*--bootstrap=False"):
+        train_tiny(run_copy, bootstrap=True)
+
+
 def test_members_must_be_numbered_below_their_number(tmp_path, train_tiny):
     with pytest.raises(UserError, match="--member: expected an integer below"):
         train_tiny(tmp_path / "run", member=2)

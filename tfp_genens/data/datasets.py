@@ -125,6 +125,13 @@ class TrainingData:
             CALIBRATE: slice(fit, fit + MAX_CALIBRATE),
         }
 
+    def bootstrapped(self, seed: int) -> "TrainingData":
+        """The same with as many training examples, drawn with replacement."""
+        num = len(self.train)
+        rows = numpy_generator(seed, "bootstrap").integers(num, size=num)
+        labels = None if self.labels is None else self.labels[rows]
+        return dataclasses.replace(self, train=self.train[rows], labels=labels)
+
     def held_out_source(self, part: str) -> Source:
         """The held-out examples of one use, TUNE or FIT, as a source."""
         chosen = self.held_out[part]

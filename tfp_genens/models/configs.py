@@ -21,6 +21,10 @@ OPTIMIZERS = ("adam", "adamax")
 LONG_EVERY = 500
 """Every so many generator steps a WGAN's critic is trained for long (Arjovsky et al. 2017)."""
 
+MUTATION_RATE = (
+    "share of a training image's values that each step draws anew, uniformly: of a background "
+    "model for likelihood ratios (Ren et al. 2019)"
+)
 PERTURBATIONS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
 """What ODIN's perturbation is chosen from, in units of the pixels' range (Hsu et al. 2020, and
 none).
@@ -43,6 +47,7 @@ class VaeConfig(VariationalConfig):
     base_depth: int = option(32, "channels of the outermost convolutions", minimum=1)
     train_samples: int = option(16, "latent samples a training step draws per example", minimum=1)
     binarize: bool = option(False, "draw binary pixels anew each step; else, grey is a probability")
+    mutation_rate: float = option(0.0, MUTATION_RATE, minimum=0, maximum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +125,7 @@ class GlowConfig(ModelConfig):
         None, "largest norm of a step's gradient; default: none", above=0
     )
     horizontal_flips: bool = option(False, "mirror half of the training images, at random")
+    mutation_rate: float = option(0.0, MUTATION_RATE, minimum=0, maximum=1)
     num_dequantizations: int = option(1, "draws of dequantization noise a score", minimum=1)
 
 

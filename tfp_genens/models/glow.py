@@ -136,7 +136,10 @@ class GlowLearner(Learner):
 
     def _train_step(self, step, seed, batches: Batches) -> Mapping[str, tf.Tensor]:
         flip_seed, noise_seed = tf.unstack(tf.random.split(seed, 2))
-        x = self.augmented(self._pixels(batches(step).inputs), flip_seed)
+        of_mutation = tf.random.experimental.stateless_fold_in(seed, 1)
+        rate = self._config.mutation_rate
+        inputs = pixels.mutated(batches(step).inputs, rate, self._input_spec, of_mutation)
+        x = self.augmented(self._pixels(inputs), flip_seed)
         variables = self.density.trainable_variables
         with tf.GradientTape() as tape:
             loss = self._bits_per_dim(x, noise_seed)

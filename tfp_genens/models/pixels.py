@@ -20,6 +20,25 @@ COMPLEXITY = {
 model's own statistics, by docs/protocol.md."""
 
 
+def mutated(inputs: tf.Tensor, rate: float, input_spec: InputSpec, seed: tf.Tensor) -> tf.Tensor:
+    """Raw inputs of which a share of the values, drawn at random, is uniform noise; 0: none.
+
+    A model trained on them learns the background and little else: Ren et al. (2019, "Likelihood
+    Ratios for Out-of-Distribution Detection"), section 3.
+    """
+    if not rate:
+        return inputs
+    which_seed, value_seed = tf.unstack(tf.random.split(seed, 2))
+    is_mutated = tf.random.stateless_uniform(tf.shape(inputs), which_seed) < rate
+    noise = tf.random.stateless_uniform(tf.shape(inputs), value_seed)
+    low, high = input_spec.value_range or (0.0, 1.0)
+    if inputs.dtype.is_integer:
+        noise = tf.floor(low + (high + 1.0 - low) * noise)
+    else:
+        noise = unscaled(noise, input_spec)
+    return tf.where(is_mutated, tf.cast(noise, inputs.dtype), inputs)
+
+
 def scaled(inputs: tf.Tensor, input_spec: InputSpec) -> tf.Tensor:
     """Raw inputs -> float32 in [0, 1] for inputs within the valid range."""
     low, high = input_spec.value_range or (0.0, 1.0)

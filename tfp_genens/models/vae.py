@@ -122,6 +122,12 @@ class VaeLearner(VariationalLearner):
             x = tf.cast(x > tf.random.stateless_uniform(tf.shape(x), seed), tf.float32)
         return x, 0.0
 
+    def losses(self, examples, seed):
+        of_mutation = tf.random.experimental.stateless_fold_in(seed, 1)
+        rate = self._config.mutation_rate
+        inputs = pixels.mutated(examples.inputs, rate, self._input_spec, of_mutation)
+        return super().losses(examples._replace(inputs=inputs), seed)
+
     def summary_images(self, inputs, seed):
         x = pixels.scaled(inputs, self._input_spec)
         loc, _ = self.networks.encode(x)

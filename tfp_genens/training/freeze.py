@@ -118,7 +118,9 @@ def refreeze_member(
     if manifest.get("data_fingerprint") != data.fingerprint:
         got = "data that have changed since"
         raise UserError("--run_dir", f"{directory} to be of what its data set holds", got)
-    learner = family.build(run.model_config, data, derive_int(run.config.seed, "member", member))
+    seed = derive_int(run.config.seed, "member", member)
+    data = run.data_of_member(data, seed)
+    learner = family.build(run.model_config, data, seed)
     if isinstance(run.model_config, ModelConfig):
         restore_learner(learner, directory)
     history: dict[str, Any] = {

@@ -63,6 +63,7 @@ def train_member(
             return
         remove_partial(directory)
         seed = derive_int(run.config.seed, "member", member)
+        data = run.data_of_member(data, seed)
         began = time.monotonic()
         with threadpool_limits(options.num_threads or None):  # of what is fitted outside TensorFlow
             learner = family.build(run.model_config, data, seed)

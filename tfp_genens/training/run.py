@@ -65,7 +65,8 @@ def train_run(run: Run, options: TrainOptions, family: Family) -> int:
     missing = [i for i in wanted if not is_finished(member_dir(run_dir, i))]
     if missing:
         data = load_data(run, options.data_dir)
-        if num_members > 1 and not family.members_differ(run.model_config, data):
+        differ = run.config.bootstrap or family.members_differ(run.model_config, data)
+        if num_members > 1 and not differ:
             expected = f"1, because members of --model={run.config.model} would all be alike here"
             raise UserError("--num_members", expected, str(num_members))
         print(
@@ -133,7 +134,10 @@ def _claim(run_dir: Path, run: Run, options: TrainOptions, family: Family) -> in
         ):
             there = read_json(path, "--run_dir")
             require_keys(there, ["config", "num_members"], path, "--run_dir")
-            _check_same(run_dir, config, there["config"])
+            values = there["config"]
+            filled = Run(RunConfig.from_values(values), family.config.from_values(values))
+            # A run that is older than a flag has the flag's default.
+            _check_same(run_dir, config, filled.to_json() | values)
             num_members = options.num_members or there["num_members"]
         if options.member is not None and options.member >= num_members:
             expected = f"an integer below --num_members={num_members}"
