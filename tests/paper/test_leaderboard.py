@@ -170,3 +170,30 @@ def test_the_picture_shows_every_number(made):
     texts = [text.get_text() for text in ax.texts]
     assert texts == [f"{x:.1f}" for x in board.drop(columns="score").to_numpy().ravel()]
     assert drawn.png().startswith(b"\x89PNG")
+
+
+def test_the_likelihood_ratio_is_to_the_background_models_mean(made, tmp_path):
+    background = evaluation(tmp_path, num_members=3, config={"mutation_rate": 0.2}, seed=50, **SETS)
+    page = read_back.read(leaderboard_table.table, [background, made])
+    (found,) = (
+        r["auroc"]
+        for r in page.records
+        if (r["score"], r["ood_dataset"]) == ("likelihood_ratio", "uniform")
+    )
+
+    def ratio(seed, **moved):
+        own, background = statistics(seed, **moved), statistics(50 + seed, 3, **moved)
+        return own["log_prob"].mean(axis=0) - background["log_prob"].mean(axis=0)
+
+    values = np.concatenate([ratio(0), ratio(4, **SETS["uniform"])])
+    assert found == pytest.approx(100 * roc_auc_score(np.repeat([0, 1], NUM), -values))
+    assert {r["evaluation_dir"] for r in page.records} == {str(made.directory)}
+
+
+def test_background_models_that_cannot_be_used(made, tmp_path):
+    mutated = {"config": {"mutation_rate": 0.2}}
+    with pytest.raises(UserError, match=r"--evaluation_dir.*background"):
+        leaderboard_table.table([evaluation(tmp_path / "alone", **mutated, **SETS)])
+    fewer = evaluation(tmp_path / "fewer", **mutated, omniglot={})
+    with pytest.raises(UserError, match=r"the OoD sets of .*without hflip, uniform"):
+        leaderboard_table.table([made, fewer])

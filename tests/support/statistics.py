@@ -27,23 +27,29 @@ def statistics(seed, num_members=2, **shifts):
     return {name: rng.normal(shifts.get(name, 0.0), 1, shape) for name in NAMES}
 
 
-def evaluation(directory, train_dataset="mnist", model="vae", num_members=2, **sets):
+def evaluation(
+    directory, train_dataset="mnist", model="vae", num_members=2, config=None, seed=0, **sets
+):
     """An evaluation with one OoD set a keyword, whose statistics are moved as it says.
+
+    `config` has settings of training; `seed` is added to those below.
 
     The in-distribution set has seed 0, the inputs to fit on 1, the OoD sets 2 and so on.
     """
     members = range(num_members)
-    first = evaluations.evaluation(members, {}, train_dataset=train_dataset, model=model)
-    fitted = statistics(1, num_members)
+    first = evaluations.evaluation(
+        members, {}, train_dataset=train_dataset, model=model, **(config or {})
+    )
+    fitted = statistics(seed + 1, num_members)
     for position, member in enumerate(members):
         target = results.held_out_dir(directory, member)
         target.mkdir(parents=True, exist_ok=True)
         kept = {name: values[position] for name, values in fitted.items()}
         held_out.write(target, [str(i) for i in range(NUM)], ["fit"] * NUM, kept)
-    inside = evaluations.scored(statistics(0, num_members), OUTPUTS, members, fitted)
+    inside = evaluations.scored(statistics(seed, num_members), OUTPUTS, members, fitted)
     ood, rows, entries = [], [], []
-    for seed, (name, moved) in enumerate(sets.items(), 2):
-        values = statistics(seed, num_members, **moved)
+    for own_seed, (name, moved) in enumerate(sets.items(), seed + 2):
+        values = statistics(own_seed, num_members, **moved)
         scores = evaluations.scored(values, OUTPUTS, members, fitted)
         ood.append(EvaluatedSet(name, name, scores, dict(EXAMPLES), 0))
         attacked = (0,) if name.startswith("adversarial") else None

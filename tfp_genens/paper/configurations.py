@@ -5,10 +5,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tfp_genens.config import config_sha256
+from tfp_genens.config import RunConfig, config_sha256
 from tfp_genens.data.requests import listed
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
+from tfp_genens.models import FAMILIES
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 
@@ -88,7 +89,7 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     groups: dict[tuple[str, str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
         document = evaluation.document
-        config = dict(document["manifests"][0]["config"], seed=None)
+        config = dict(settings_of_training(evaluation), seed=None)
         key = (document["train_dataset"], document["model"], config_sha256(config))
         groups.setdefault(key, []).append(evaluation)
     for together in groups.values():
@@ -102,21 +103,41 @@ def group(evaluations: Sequence[Evaluation]) -> tuple[Configuration, ...]:
     return tuple(Configuration(tuple(together)) for together in groups.values())
 
 
-def differences(evaluation: Evaluation, base: Evaluation) -> str:
-    """Settings of training in which one differs from another, e.g. "beta 1.0 (not 0.1)".
+def by_training_set(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Evaluations of one training set together, in the order in which these come first."""
+    found: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        found.setdefault(evaluation.document["train_dataset"], []).append(evaluation)
+    return list(found.values())
+
+
+def settings_of_training(evaluation: Evaluation) -> dict[str, Any]:
+    """By the names of their flags; flags that are newer than the run have their defaults."""
+    config = evaluation.document["manifests"][0]["config"]
+    own = FAMILIES[config["model"]].config
+    return RunConfig.from_values(config).to_json() | own.from_values(config).to_json() | config
+
+
+def different_settings(evaluation: Evaluation, base: Evaluation) -> tuple[str, ...]:
+    """Names of the settings of training in which one differs from another.
 
     The seed is none, nor is the training set: tables show configurations of one set, or of splits.
-    Of another model, those that both models have: the others follow from the model.
+    Of another model, "model" and those that both models have: the others follow from the model.
     """
-    model, base_model = evaluation.document["model"], base.document["model"]
-    ours, theirs = (e.document["manifests"][0]["config"] for e in (evaluation, base))
-    found = [] if model == base_model else [f"{model} (not {base_model})"]
-    for name in dict.fromkeys((*ours, *theirs)):
-        is_said = model == base_model or (name in ours and name in theirs)
-        is_setting = name not in ("model", "seed", "dataset")
-        if is_said and is_setting and ours.get(name) != theirs.get(name):
-            found.append(f"{name} {ours.get(name)} (not {theirs.get(name)})")
-    return ", ".join(found)
+    ours, theirs = settings_of_training(evaluation), settings_of_training(base)
+    names = [name for name in dict.fromkeys((*ours, *theirs)) if name not in ("seed", "dataset")]
+    if ours["model"] != theirs["model"]:
+        names = [name for name in names if name in ours and name in theirs]
+    return tuple(name for name in names if ours.get(name) != theirs.get(name))
+
+
+def differences(evaluation: Evaluation, base: Evaluation) -> str:
+    """`different_settings` with their values, e.g. "beta 1.0 (not 0.1)"."""
+    ours, theirs = settings_of_training(evaluation), settings_of_training(base)
+    return ", ".join(
+        ("" if name == "model" else f"{name} ") + f"{ours.get(name)} (not {theirs.get(name)})"
+        for name in different_settings(evaluation, base)
+    )
 
 
 def require_scores(evaluation: Evaluation, scores: Iterable[str], only_one: bool = False) -> None:

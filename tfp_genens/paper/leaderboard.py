@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tfp_genens.artifact.held_out import FIT
-from tfp_genens.artifact.spec import OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import bootstrap, metrics
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
-from tfp_genens.paper import configurations, densities, shared
+from tfp_genens.paper import configurations, densities, member_curve, shared
 from tfp_genens.paper.repetition import MIN_REPETITIONS, jackknife_interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 from tfp_genens.scoring.candidates import available_candidates
-from tfp_genens.scoring.scores import EnsembleScore, available_scores
+from tfp_genens.scoring.scores import EnsembleScore, available_scores, mean
 
 FLIPS = ("hflip", "vflip")
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -51,11 +52,35 @@ class Entry:
     without: Sequence[Values] = ()
 
 
-def entries(evaluation: Evaluation) -> list[Entry]:
-    """The scores of an ensemble, and the candidates: those that are fitted where it can be."""
+def log_prob_ratio(log_prob: tf.Tensor, background: tf.Tensor) -> tf.Tensor:
+    """Mean log p(x) less that of a background model, in nats (Ren et al. 2019, equation 2)."""
+    return mean(log_prob) - mean(background)
+
+
+BACKGROUND = "background_log_prob"
+LIKELIHOOD_RATIO = EnsembleScore(
+    *("likelihood_ratio", "Likelihood ratio", "nats", HIGHER_IS_NORMAL),
+    *(("log_prob", BACKGROUND), log_prob_ratio),
+)
+
+
+def is_background(evaluation: Evaluation) -> bool:
+    """Whether it is of models of mutated training images."""
+    return bool(configurations.settings_of_training(evaluation).get("mutation_rate"))
+
+
+def entries(evaluation: Evaluation, background: Evaluation | None = None) -> list[Entry]:
+    """The scores of an ensemble, and the candidates: those that are fitted where it can be.
+
+    background: of the same inputs by models of mutated training images. Raises UserError where
+    the inputs are others.
+    """
     specs = evaluation.in_distribution.scores.member_scores
     outputs: Outputs = {name: shared.values(evaluation, name) for name in specs}
     rows = {**available_scores(specs), **available_candidates(specs)}
+    if background is not None:
+        rows[LIKELIHOOD_RATIO.name] = LIKELIHOOD_RATIO
+        outputs = {**outputs, BACKGROUND: _of_background(evaluation, background)}
     if not evaluation.has_held_out:
         rows = {name: row for name, row in rows.items() if row.fit is None}
     fitted = evaluation.held_out(FIT, list(specs)) if evaluation.has_held_out else {}
@@ -76,6 +101,22 @@ def entries(evaluation: Evaluation) -> list[Entry]:
         return Entry(evaluation, row.name, row.spec, whole, without)
 
     return [entry(row) for row in rows.values()]
+
+
+def _of_background(evaluation: Evaluation, background: Evaluation) -> dict[str, np.ndarray]:
+    """Mean log p(x) of a background ensemble, once for each member of the other."""
+    num_members = evaluation.in_distribution.scores.num_members
+    theirs = {one.name: one for one in background.sets}
+    missing = [one.label for one in evaluation.sets if one.name not in theirs]
+    if missing:
+        got = f"{background.directory} without {', '.join(missing)}"
+        raise UserError(ARGUMENT, f"the OoD sets of {evaluation.directory}", got)
+    found = {}
+    for one in evaluation.sets:
+        log_prob = member_curve.joined([one, theirs[one.name]])["log_prob"]
+        of_background = log_prob[num_members:].mean(axis=0)
+        found[one.name] = np.tile(of_background, [num_members, 1])
+    return found
 
 
 def _values(

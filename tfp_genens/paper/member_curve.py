@@ -77,8 +77,8 @@ def member_scores(configuration: Configuration) -> MemberScores:
         expected = "evaluations that share OoD sets which attack no members"
         raise UserError(ARGUMENT, expected, ", ".join(names) or "none")
     dense = [_densities(evaluation) for evaluation in evaluations]
-    joined = {
-        name: _joined(of_name, [of_one.get(name) for of_one in dense])
+    outputs = {
+        name: joined(of_name, [of_one.get(name) for of_one in dense])
         for name, of_name in (
             (results.IN_DISTRIBUTION, [e.in_distribution for e in evaluations]),
             *((name, [of_one[name] for of_one in sets]) for name in shown),
@@ -87,8 +87,8 @@ def member_scores(configuration: Configuration) -> MemberScores:
     return MemberScores(
         configuration=configuration,
         members=members,
-        in_outputs=joined[results.IN_DISTRIBUTION],
-        ood_outputs={name: joined[name] for name in shown},
+        in_outputs=outputs[results.IN_DISTRIBUTION],
+        ood_outputs={name: outputs[name] for name in shown},
         left_out=tuple(sets[0][name].label for name in names if name in attacks),
     )
 
@@ -101,10 +101,19 @@ def _densities(evaluation: Evaluation) -> dict[str, np.ndarray]:
     return densities.member_densities(evaluation)
 
 
-def _joined(
-    sets: Sequence[EvaluatedSet], log_densities: Sequence[np.ndarray | None]
+def joined(
+    sets: Sequence[EvaluatedSet], log_densities: Sequence[np.ndarray | None] | None = None
 ) -> dict[str, np.ndarray]:
-    """Scores of one set by members of several evaluations; inputs in the order of the first."""
+    """Scores of one set by members of several evaluations; inputs in the order of the first.
+
+    Args:
+      sets: the set of each evaluation.
+      log_densities: of each evaluation's members, float64 [num_members, num_inputs], see
+        `densities`; they come with the scores.
+
+    Raises:
+      UserError: the evaluations have other inputs.
+    """
     first = sets[0]
     example_ids = first.scores.frame[EXAMPLE_ID]
     for other in sets:
@@ -126,7 +135,9 @@ def _joined(
             found[densities.LOG_DENSITY] = densities_of_one
         return found
 
-    found = [outputs_of(*one) for one in zip(sets, log_densities, strict=True)]
+    found = [
+        outputs_of(*one) for one in zip(sets, log_densities or [None] * len(sets), strict=True)
+    ]
     return {
         name: np.concatenate(
             [of_one[name][:, order] for of_one, order in zip(found, orders, strict=True)]

@@ -44,6 +44,7 @@ ROWS: dict[str, Row] = {
     "default": Row(TABLE, "default", "tables.default_table"),
     "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table"),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
+    "unequal": Row(TABLE, "unequal", "tables.unequal_table"),
     "attacks": Row(TABLE, "attacks", "tables.attack_table"),
     "false_alarms": Row(TABLE, "false_alarms", "tables.false_alarm_table"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),

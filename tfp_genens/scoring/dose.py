@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 NUM_COMPONENTS = (1, 2, 3, 4, 6, 8)
 """What the number of Gaussians is chosen from, see docs/protocol.md."""
@@ -52,7 +53,8 @@ def fit(
     loc, scale = values.mean(axis=1), values.std(axis=1)
     scale[scale == 0] = 1.0
     standardised = (values - loc[:, np.newaxis]) / scale[:, np.newaxis]
-    mixtures = [_mixture(member, candidates) for member in standardised]
+    with threadpool_limits(1):  # matrices are so small that threads mostly wait for one another
+        mixtures = [_mixture(member, candidates) for member in standardised]
     most, size = max(m.n_components for m in mixtures), len(statistics)
     log_weights = np.full([len(mixtures), most], -np.inf)
     means = np.zeros([len(mixtures), most, size])

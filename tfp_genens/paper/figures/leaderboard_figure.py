@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from tfp_genens.paper import documents
+from tfp_genens.paper import configurations, documents
 from tfp_genens.paper.tables import leaderboard_table
 from tfp_genens.reporting import layout
 from tfp_genens.reporting.evaluation_files import Evaluation
@@ -19,7 +19,7 @@ DARK = (15.0, 90.0)  # AUROCs beyond which white is read more easily than black
 def figure(evaluations: Sequence[Evaluation]) -> layout.Page:
     """A panel a training set: its best scores by mean rank; raises UserError as the table does."""
     boards = [
-        leaderboard_table.board(of_one) for of_one in leaderboard_table.by_training_set(evaluations)
+        leaderboard_table.board(of_one) for of_one in configurations.by_training_set(evaluations)
     ]
     shown = [board["aurocs"].head(MAX_SCORES).set_index("score") for board in boards]
     heights = [LINE * len(aurocs) + HEAD for aurocs in shown]

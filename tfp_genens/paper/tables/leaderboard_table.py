@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from tfp_genens.paper import leaderboard, shared
+from tfp_genens.errors import UserError
+from tfp_genens.paper import configurations, leaderboard, shared
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.leaderboard import FIRST, FLIPS, Judged
-from tfp_genens.reporting.evaluation_files import Evaluation
+from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:
@@ -17,17 +18,9 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     Raises:
       UserError: evaluations of one training set without common OoD sets.
     """
-    boards = [board(of_one) for of_one in by_training_set(evaluations)]
+    boards = [board(of_one) for of_one in configurations.by_training_set(evaluations)]
     records = pd.concat([one["records"] for one in boards])
     return Document("leaderboard", {"boards": boards}, records)
-
-
-def by_training_set(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Evaluations of one training set together, in the order in which these come first."""
-    found: dict[str, list[Evaluation]] = {}
-    for evaluation in evaluations:
-        found.setdefault(evaluation.document["train_dataset"], []).append(evaluation)
-    return list(found.values())
 
 
 def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -37,8 +30,18 @@ def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
       "label" of the training set; "evaluations"; "summary", a line a score, sorted by mean rank;
       "aurocs" likewise, a column an OoD set; "records", a line a score and OoD set.
     """
+    given = evaluations
+    backgrounds = {e.document["model"]: e for e in given if leaderboard.is_background(e)}
+    evaluations = [e for e in given if not leaderboard.is_background(e)]
+    if not evaluations:
+        expected = "evaluations of other models beside those of background models"
+        raise UserError(ARGUMENT, expected, str(given[0].directory))
     names = leaderboard.ood_sets(evaluations)
-    entries = [entry for evaluation in evaluations for entry in leaderboard.entries(evaluation)]
+    entries = [
+        entry
+        for evaluation in evaluations
+        for entry in leaderboard.entries(evaluation, backgrounds.get(evaluation.document["model"]))
+    ]
     judged = [leaderboard.judge(entry, names) for entry in entries]
     aurocs = pd.DataFrame([one.lines["auroc"].to_numpy() for one in judged], columns=names)
     ranks = aurocs.rank(ascending=False, method="average").mean(axis="columns")
