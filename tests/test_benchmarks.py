@@ -83,10 +83,15 @@ def test_the_density_is_timed_beside_the_bound(load, trained_run, tmp_path, caps
     load("dose").main([*argv, f"--output={output}"])
     found = json.loads(output.read_text())
     secs = found["seconds"]["wall"]
-    ratios = np.divide(secs["log_prob"], secs["dose"])
+    ratios = np.divide(secs["serving_default"], secs["statistics"])
     assert found["ratio"]["wall"]["median"] == pytest.approx(np.median(ratios))
-    assert all(peak > 100 for peak in found["peak_mib"].values())
-    assert "log_prob / dose, CPU time" in capsys.readouterr().out
+    assert found["signatures"].keys() >= {"serving_default", "statistics", "candidates"}
+    for name, signature in found["signatures"].items():
+        assert signature["peak_mib"] > 100
+        expected = 1000 * np.median(secs[name]) / 20
+        assert signature["ms_per_input"]["median"] == pytest.approx(expected)
+    assert "likelihood_regret" in found["signatures"]["candidates"]["outputs"]
+    assert "serving_default / statistics, CPU time" in capsys.readouterr().out
 
 
 def test_both_sides_of_the_wgan_benchmark_compute_the_same_loss(load, capsys):

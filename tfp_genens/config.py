@@ -262,6 +262,9 @@ class ReportConfig(Config):
     table: str | None = option(None, "write this table of the paper instead, e.g. 2")
     figure: str | None = option(None, "draw this figure of the paper instead, e.g. 3")
     seed: int | None = option(None, "seed of what --figure=2 trains; default: 0", minimum=0)
+    costs: tuple[str, ...] = option(
+        (), "with --table=leaderboard: files of benchmarks/dose.py, for milliseconds an input"
+    )
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Every score on every OoD set, from statistics made by hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,3 +199,32 @@ def test_background_models_that_cannot_be_used(made, tmp_path):
     fewer = evaluation(tmp_path / "fewer", **mutated, omniglot={})
     with pytest.raises(UserError, match=r"the OoD sets of .*without hflip, uniform"):
         leaderboard_table.table([made, fewer])
+
+
+def test_milliseconds_are_of_the_cheapest_signature_that_has_everything(made, tmp_path):
+    def signature(median, outputs):
+        return {"ms_per_input": {"median": median}, "outputs": outputs}
+
+    measured = {
+        "model": "vae",
+        "train_dataset": "mnist",
+        "members": 2,
+        "settings": {"num_threads": 1},
+        "signatures": {
+            "statistics": signature(2.0, [*TERMS, "loc_norm"]),
+            "serving_default": signature(30.0, ["log_prob", *TERMS, "loc_norm"]),
+        },
+    }
+    path = tmp_path / "costs.json"
+    path.write_text(json.dumps(measured))
+    document = leaderboard_table.table([made], costs=[str(path)])
+    summary = document.context["boards"][0]["summary"].set_index("score")["ms an input"]
+    assert summary["Density of states"] == 2.0
+    assert summary["WAIC"] == summary["Typicality"] == 30.0
+    assert np.isnan(summary["Mean input_complexity"])  # which neither signature has
+    page = read_back.read(lambda given: leaderboard_table.table(given, costs=[str(path)]), [made])
+    assert page.sections[0].header[-1] == "ms an input"
+    assert any("mnist, 2 x vae, 1 thread." in line for line in page.text)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="--costs"):
+        leaderboard_table.table([made], costs=[str(path)])

@@ -90,6 +90,7 @@ def test_a_figure_is_a_png_and_its_caption(make_evaluation, tmp_path, run, regis
         (("--table=2", "--figure=3", "--output=t"), "--figure: expected either --table or"),
         (("--table=2", "--output=t.png"), "--output: expected a file name ending in .md,"),
         (("--figure=3", "--output=t.md"), "--output: expected a .png file"),
+        (("--table=2", "--costs=c.json", "--output=t"), "--costs: expected none without --table=l"),
     ],
 )
 def test_bad_flags_are_one_line(tmp_path, run, flags, expected):

@@ -52,6 +52,9 @@ def _check(config: ReportConfig, row: Row) -> None:
         raise UserError("--evaluation_dir", f"none with --{row.kind}={row.flag}", given)
     if not row.is_trained and not config.evaluation_dir:
         raise UserError("--evaluation_dir", "one or more directories that evaluate wrote", "none")
+    if config.costs and not row.takes_costs:
+        takers = [f"--{r.kind}={r.flag}" for r in registry.ROWS.values() if r.takes_costs]
+        raise UserError("--costs", f"none without {' or '.join(takers)}", ",".join(config.costs))
     if not row.is_trained and config.seed is not None:
         trained = [f"--{r.kind}={r.flag}" for r in registry.ROWS.values() if r.is_trained]
         raise UserError("--seed", f"none without {' or '.join(trained)}", str(config.seed))

@@ -43,6 +43,7 @@ class Entry:
       values: by set, in-distribution first: float64 [num_inputs].
       without: the same of the ensemble without each member in turn, those kept that some set
         attacks; none where fewer than three could be left out.
+      inputs: the member outputs that it is made of.
     """
 
     evaluation: Evaluation
@@ -50,6 +51,7 @@ class Entry:
     spec: OutputSpec
     values: Values
     without: Sequence[Values] = ()
+    inputs: tuple[str, ...] = ()
 
 
 def log_prob_ratio(log_prob: tf.Tensor, background: tf.Tensor) -> tf.Tensor:
@@ -84,6 +86,7 @@ def entries(evaluation: Evaluation, background: Evaluation | None = None) -> lis
     if not evaluation.has_held_out:
         rows = {name: row for name, row in rows.items() if row.fit is None}
     fitted = evaluation.held_out(FIT, list(specs)) if evaluation.has_held_out else {}
+    inputs = {name: row.inputs for name, row in rows.items()}
     if FIRST in rows:
         # It is a mean over members, each of whose densities is the dear part: made once.
         rows[FIRST] = dataclasses.replace(densities.OF_DENSITIES, label=rows[FIRST].label)
@@ -98,7 +101,7 @@ def entries(evaluation: Evaluation, background: Evaluation | None = None) -> lis
             _values(row, outputs, fitted, list(subset))
             for subset in (everyone, *(subsets if len(subsets) >= MIN_REPETITIONS else ()))
         )
-        return Entry(evaluation, row.name, row.spec, whole, without)
+        return Entry(evaluation, row.name, row.spec, whole, without, inputs[row.name])
 
     return [entry(row) for row in rows.values()]
 

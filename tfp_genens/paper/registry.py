@@ -18,12 +18,14 @@ class Row:
       module: of this package. Its `table` is from evaluations to a `Document`, its `figure` from
         evaluations to a `Page`.
       is_trained: it has `trained` instead, from a seed to a `Page` and the records of its CSV.
+      takes_costs: its function takes the files of --costs, too.
     """
 
     kind: str
     flag: str
     module: str
     is_trained: bool = False
+    takes_costs: bool = False
 
     def function(self) -> Callable[[Any], Any]:
         """Imports it: matplotlib and TensorFlow are slow, and bad flags are reported first."""
@@ -42,7 +44,7 @@ ROWS: dict[str, Row] = {
     "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table"),
     "ablation": Row(TABLE, "ablation", "tables.ablation_table"),
     "default": Row(TABLE, "default", "tables.default_table"),
-    "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table"),
+    "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table", takes_costs=True),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
     "unequal": Row(TABLE, "unequal", "tables.unequal_table"),
     "attacks": Row(TABLE, "attacks", "tables.attack_table"),

@@ -29,7 +29,10 @@ def write(config: ReportConfig, row: Row) -> None:
     evaluations = [evaluation_files.load(directory) for directory in config.evaluation_dir]
     files: dict[str, bytes | str] = {}
     with matplotlib.rc_context(STYLE):
-        made: Any = row.function()((config.seed or 0) if row.is_trained else evaluations)
+        made: Any = row.function()(
+            (config.seed or 0) if row.is_trained else evaluations,
+            **({"costs": config.costs} if row.takes_costs else {}),
+        )
         if row.kind == FIGURE:
             page, records = made if row.is_trained else (made, ())
             files[".png"] = page.png()
@@ -66,6 +69,7 @@ def _command(config: ReportConfig, row: Row) -> str:
         row.kind: row.flag,
         "seed": config.seed,
         "evaluation_dir": config.evaluation_dir or None,
+        "costs": config.costs or None,
         "output": config.output,
     }
     return provenance.command("report", flags)

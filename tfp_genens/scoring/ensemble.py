@@ -57,6 +57,7 @@ class Ensemble:
       manifests: of the members, without what the ensemble's own manifest says for all.
       outputs: the members' scores, name -> OutputSpec.
       ensemble_scores: likewise of the ensemble.
+      signatures: names of those that score.
       functions: what can be done beside scoring: "sample", "reconstruct", "classify", gradients.
     """
 
@@ -72,6 +73,7 @@ class Ensemble:
         self._signatures: Mapping[str, Any] = manifest["signatures"]
         self.outputs = self.specs(DEFAULT, "member_scores")
         self.ensemble_scores = self.specs(DEFAULT, "ensemble_scores")
+        self.signatures = tuple(self._signatures)
         self.functions = tuple(manifest["analysis"])
         # The loaded object must be kept: its signatures hold its variables weakly.
         self._scoring = tf.saved_model.load(str(directory / VERSION))

@@ -1,30 +1,40 @@
 """`--table=leaderboard`: every score on every OoD set, and which are better than which."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tfp_genens.errors import UserError
+from tfp_genens.files import read_json, require_keys
 from tfp_genens.paper import configurations, leaderboard, shared
 from tfp_genens.paper.documents import Document
 from tfp_genens.paper.leaderboard import FIRST, FLIPS, Judged
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
 
-def table(evaluations: Sequence[Evaluation]) -> Document:
+def table(evaluations: Sequence[Evaluation], costs: Sequence[str] = ()) -> Document:
     """A board a training set, best mean rank first.
+
+    `costs` are files that benchmarks/dose.py wrote, at most one a model and training set.
 
     Raises:
       UserError: evaluations of one training set without common OoD sets.
     """
-    boards = [board(of_one) for of_one in configurations.by_training_set(evaluations)]
+    measured = [read_json(path, "--costs") for path in costs]
+    for path, one in zip(costs, measured, strict=True):
+        require_keys(one, ["model", "train_dataset", "signatures"], Path(path), "--costs")
+    boards = [board(of_one, measured) for of_one in configurations.by_training_set(evaluations)]
     records = pd.concat([one["records"] for one in boards])
-    return Document("leaderboard", {"boards": boards}, records)
+    return Document("leaderboard", {"boards": boards, "measured": measured}, records)
 
 
-def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """Everything about one training set.
+def board(
+    evaluations: Sequence[Evaluation], measured: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Everything about one training set; `measured` is what benchmarks/dose.py wrote.
 
     Returns:
       "label" of the training set; "evaluations"; "summary", a line a score, sorted by mean rank;
@@ -58,6 +68,8 @@ def board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
             "behind": [_behind(first, one) for one in judged],
         }
     )
+    if measured:
+        summary["ms an input"] = [_milliseconds(one, measured) for one in judged]
     labels = shared.set_labels(evaluations[0])
     order = ranks.sort_values(kind="stable").index
     shown = aurocs.rename(columns=labels)
@@ -88,6 +100,20 @@ def _behind(first: Judged | None, other: Judged) -> tuple[float, float] | None:
     if first is None or other is first:
         return None
     return leaderboard.difference(first, other)
+
+
+def _milliseconds(judged: Judged, measured: Sequence[Mapping[str, Any]]) -> float:
+    """Of the cheapest signature that has all a score is made of; NaN where none was measured."""
+    document = judged.entry.evaluation.document
+    signatures = [
+        signature
+        for one in measured
+        if all(one[key] == document[key] for key in ("model", "train_dataset"))
+        for signature in one["signatures"].values()
+    ]
+    wanted = set(judged.entry.inputs)
+    found = [s["ms_per_input"]["median"] for s in signatures if wanted <= set(s["outputs"])]
+    return min(found, default=math.nan)
 
 
 def _records(judged: Judged) -> pd.DataFrame:
