@@ -77,6 +77,16 @@ def test_a_table_a_score(page):
     assert lowest == of_omniglot  # the flips are left out
 
 
+def test_another_model_is_an_ensemble_of_all_members(tmp_path):
+    made = [
+        evaluation(tmp_path / "glow", model="glow", **SETS),
+        evaluation(tmp_path / "vae", config={"train_steps": 7}, seed=50, **SETS),
+    ]
+    page = read_back.read(unequal_table.table, made)
+    found = {r["members_differ_in"]: r["num_members"] for r in page.records}
+    assert found == {"seed alone": 2, "model vae": 4}
+
+
 def test_equal_members_alone_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"--evaluation_dir.*a setting differs from the first"):
         unequal_table.table([evaluation(tmp_path, **SETS)])

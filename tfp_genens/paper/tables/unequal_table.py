@@ -18,6 +18,7 @@ SCORES = {DOSE: LOG_DENSITY, "waic": "log_prob"}
 """Score -> the output of single members whose correlation is shown beside it."""
 
 EQUAL = "seed alone"
+MODEL = "model"
 
 
 def table(evaluations: Sequence[Evaluation]) -> Document:
@@ -25,7 +26,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
 
     The first evaluation of a training set is of the equal members. The others are of runs in which
     settings differ from it; those in which the same settings do are one ensemble. The first
-    members of the equal ones fill it up to their number.
+    members of the equal ones fill it up to their number; of another model, all of them are in it.
 
     Raises:
       UserError: evaluations that cannot be joined, see `member_curve.member_scores`, or none but
@@ -64,10 +65,12 @@ def _ensembles(evaluations: Sequence[Evaluation]) -> dict[str, tuple[Configurati
     by_settings: dict[tuple[str, ...], list[Evaluation]] = {}
     for other in others:
         settings = configurations.different_settings(other.first, equal.first)
+        settings = (MODEL,) if MODEL in settings else settings  # the others follow from it
         by_settings.setdefault(settings, []).extend(other.evaluations)
     for settings, runs in by_settings.items():
         num_own = _num_members(runs)
-        positions = [*range(num - num_own), *range(num, num + num_own)]
+        num_equal = num if settings == (MODEL,) else num - num_own
+        positions = [*range(num_equal), *range(num, num + num_own)]
         configuration = Configuration((*equal.evaluations, *runs))
         found[_description(settings, runs)] = (configuration, positions)
     return found
@@ -78,7 +81,7 @@ def _num_members(evaluations: Sequence[Evaluation]) -> int:
 
 
 def _description(settings: Sequence[str], runs: Sequence[Evaluation]) -> str:
-    """E.g. "latent_size 4, 8"."""
+    """E.g. "latent_size 4, 8", or "model vae"."""
     configs = [run.document["manifests"][0]["config"] for run in runs]
     values = ["/".join(str(config.get(name)) for name in settings) for config in configs]
     return f"{', '.join(settings)} {', '.join(dict.fromkeys(values))}"
