@@ -10,7 +10,7 @@ from support.statistics import NUM, TERMS, evaluation, statistics
 from tfp_genens.artifact import held_out
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import results
-from tfp_genens.paper.tables import ablation_table
+from tfp_genens.paper.tables import ablation_table, variants_table
 from tfp_genens.scoring import dose
 
 
@@ -110,3 +110,38 @@ def test_two_models_are_two_tables(make):
     both = [make(blur={}), make(model="tabular_vae", blur={})]
     with pytest.raises(UserError, match="one model of"):
         ablation_table.table(both)
+
+
+def test_each_statistic_alone(make):
+    found = records(
+        read_back.read(ablation_table.table, [make(blur={"log_scale": 3.0})]), kind="alone"
+    )
+    aurocs = {variant: auroc for (variant, _), auroc in found.items()}
+    assert max(aurocs, key=aurocs.get) == "log_scale"
+
+
+def test_variants_on_sets_that_are_no_corruptions(make, tmp_path):
+    made = make(blur={"log_scale": 1.5})
+    with pytest.raises(UserError, match="no corruptions"):
+        variants_table.table([made])
+    both = evaluation(
+        tmp_path / "both", corrupted_blur={"log_scale": 1.5}, omniglot={"log_scale": 1.5}
+    )
+    page = read_back.read(variants_table.table, [both])
+    assert {record["ood_dataset"] for record in page.records} == {"omniglot"}
+    # The one that `ablation` judges on a corruption that is made likewise, from the next seed.
+    inside, fitted, outside = (
+        statistics(seed, **how) for seed, how in [(0, {}), (1, {}), (3, {"log_scale": 1.5})]
+    )
+    state = dose.fit(*(fitted[name] for name in TERMS))
+    values = [
+        dose.log_density(*(of_set[name] for name in TERMS), state=state)
+        for of_set in (inside, outside)
+    ]
+    expected = 100 * roc_auc_score(np.repeat([0, 1], NUM), -np.concatenate(values))
+    assert records(page)["terms", "omniglot"] == pytest.approx(expected, abs=1e-6)
+    tables = [section.heading for section in page.sections if section.header]
+    assert [heading.split(", ")[1] for heading in tables] == [
+        *("sets of statistics", "each statistic alone", "numbers of Gaussians"),
+        "numbers of members",
+    ]

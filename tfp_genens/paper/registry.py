@@ -43,6 +43,7 @@ ROWS: dict[str, Row] = {
     "waic": Row(TABLE, "waic", "tables.waic_table"),
     "bits_per_dim": Row(TABLE, "bits_per_dim", "tables.bits_table"),
     "ablation": Row(TABLE, "ablation", "tables.ablation_table"),
+    "variants": Row(TABLE, "variants", "tables.variants_table"),
     "default": Row(TABLE, "default", "tables.default_table"),
     "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table", takes_costs=True),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),

@@ -82,8 +82,15 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
       UserError: an evaluation lacks held-out scores, corruptions or statistics, or they are not
         of one family.
     """
-    candidates = _candidates(evaluations)
-    records = pd.concat([_judged(evaluation, candidates) for evaluation in evaluations])
+    candidates = candidates_of(evaluations)
+    for evaluation in evaluations:
+        there = [ood.name for ood in evaluation.ood]
+        if not any(map(is_corruption, there)):
+            expected = "an evaluation with corruptions among its sets"
+            got = f"{evaluation.directory}, which has {', '.join(there)}"
+            raise UserError(ARGUMENT, expected, got)
+    judged = [judge(evaluation, candidates, is_corruption) for evaluation in evaluations]
+    records = pd.concat(judged)
     of_trained = records.groupby(["variant", "train_dataset"], sort=False)["auroc"]
     averages, lowest = (of_trained.agg(how).unstack("train_dataset") for how in ("mean", "min"))
     means = averages.mean(axis="columns")
@@ -101,7 +108,10 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
         "lead": LEAD,
         "lines": {kind: lines[kinds[lines.index] == kind] for kind in kinds.unique()},
         "evaluations": evaluations,
-        "corruptions": [_by_corruption(evaluation, records) for evaluation in evaluations],
+        "corruptions": [
+            by_set(e, one, ("statistics", "scores"), "Corruption")
+            for e, one in zip(evaluations, judged, strict=True)
+        ],
     }
     return Document("ablation", context, records)
 
@@ -115,8 +125,13 @@ def _chosen(candidates: Mapping[str, Sequence[str]], means: pd.Series) -> tuple[
     return str(means.idxmax()), str(chosen)
 
 
-def _candidates(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
-    """Sets of statistics by name; raises UserError as `table` does."""
+def is_corruption(name: str) -> bool:
+    """Whether an OoD set is made of the inputs that are held out to choose by."""
+    return name.startswith(CORRUPTED)
+
+
+def candidates_of(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]:
+    """Sets of statistics by name; raises UserError unless all are of one family and have them."""
     models = list(dict.fromkeys(evaluation.document["model"] for evaluation in evaluations))
     if len(models) > 1 or models[0] not in CHOICES:
         expected = f"evaluations of one model of {', '.join(CHOICES)}"
@@ -125,46 +140,45 @@ def _candidates(evaluations: Sequence[Evaluation]) -> dict[str, tuple[str, ...]]
     candidates = CHOICES[models[0]].candidates(first)
     for evaluation in evaluations:
         configurations.require_scores(evaluation, list(candidates.values())[-1])
-        there = [ood.name for ood in evaluation.ood]
-        if not any(name.startswith(CORRUPTED) for name in there):
-            expected = "an evaluation with corruptions among its sets"
-            got = f"{evaluation.directory}, which has {', '.join(there)}"
-            raise UserError(ARGUMENT, expected, got)
     return candidates
 
 
-def _by_corruption(evaluation: Evaluation, records: pd.DataFrame) -> pd.DataFrame:
-    of_one = records[records["evaluation_dir"] == str(evaluation.directory)]
-    of_one = of_one[of_one["kind"].isin(["statistics", "scores"])]
-    texts = of_one.assign(text=of_one["auroc"].map("{:.1f}".format))
+def by_set(
+    evaluation: Evaluation, judged: pd.DataFrame, kinds: Sequence[str], heading: str
+) -> pd.DataFrame:
+    """A line a set, a column a variant of these kinds; `heading` is over the sets."""
+    of_kinds = judged[judged["kind"].isin(kinds)]
+    texts = of_kinds.assign(text=of_kinds["auroc"].map("{:.1f}".format))
     labels = shared.set_labels(evaluation)
-    return shared.wide(texts, "ood_dataset", "variant", "Corruption", labels)
+    return shared.wide(texts, "ood_dataset", "variant", heading, labels)
 
 
-def _judged(evaluation: Evaluation, candidates: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
-    """A row a variant and corruption: AUROC of the inputs held out to choose by, percent."""
+def judge(
+    evaluation: Evaluation,
+    candidates: Mapping[str, tuple[str, ...]],
+    is_wanted: Callable[[str], bool],
+) -> pd.DataFrame:
+    """A row a variant and wanted OoD set: AUROC beside in-distribution inputs, percent."""
     names = list(candidates.values())[-1]
     of_outputs = {name: shared.values(evaluation, name) for name in names}
     outputs: Outputs = {
         ood.name: {output: of_sets[ood.name] for output, of_sets in of_outputs.items()}
         for ood in (evaluation.in_distribution, *evaluation.ood)
     }
-    corrupted = [name for name in outputs if name.startswith(CORRUPTED)]
+    wanted = [ood.name for ood in evaluation.ood if is_wanted(ood.name)]
     lines = []
     for kind, variants in _variants(
         evaluation, candidates, evaluation.held_out(FIT, names)
     ).items():
         for variant, score in variants.items():
             inside = score(outputs[IN_DISTRIBUTION])
-            for name in corrupted:
+            for name in wanted:
                 auroc = 100.0 * metrics.auroc(inside, score(outputs[name]), "higher_is_normal")
                 lines.append((kind, variant, name, auroc))
     there = evaluation.in_distribution.scores.ensemble_scores
     for beside in (name for name in BESIDE if name in there):
         label = evaluation.score_label(beside)
-        lines += [
-            ("scores", label, name, evaluation.row(name, beside)["auroc"]) for name in corrupted
-        ]
+        lines += [("scores", label, name, evaluation.row(name, beside)["auroc"]) for name in wanted]
     columns = ["kind", "variant", "ood_dataset", "auroc"]
     about = shared.identity(evaluation)
     return pd.DataFrame([{**about, **dict(zip(columns, line, strict=True))} for line in lines])
@@ -175,13 +189,15 @@ def _variants(
     candidates: Mapping[str, tuple[str, ...]],
     fitted: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Score]]:
-    """What is compared, by kind: sets of statistics; densities and members, of the whole set."""
+    """What is compared, by kind: sets of statistics, and each statistic alone; densities and
+    numbers of members, of the whole set."""
     everything = list(candidates.values())[-1]
     members = np.arange(evaluation.document["members"])
     return {
         "statistics": {
             name: _density(fitted, names, members) for name, names in candidates.items()
         },
+        "alone": {name: _density(fitted, [name], members) for name in everything},
         "densities": {
             f"{num} Gaussian{'s' if num > 1 else ''}": _density(fitted, everything, members, (num,))
             for num in dose.NUM_COMPONENTS
