@@ -48,6 +48,7 @@ ROWS: dict[str, Row] = {
     "leaderboard": Row(TABLE, "leaderboard", "tables.leaderboard_table", takes_costs=True),
     "leaderboard_figure": Row(FIGURE, "leaderboard", "figures.leaderboard_figure"),
     "unequal": Row(TABLE, "unequal", "tables.unequal_table"),
+    "flips": Row(TABLE, "flips", "tables.flip_table"),
     "attacks": Row(TABLE, "attacks", "tables.attack_table"),
     "false_alarms": Row(TABLE, "false_alarms", "tables.false_alarm_table"),
     "figure1": Row(FIGURE, "1", "figures.likelihood_figure"),
