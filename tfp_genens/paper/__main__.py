@@ -1,7 +1,9 @@
 """`python -m tfp_genens.paper NAME`: a table or figure of the paper, from what evaluate wrote.
 
 NAME is table2, table3, figure1, figure2, figure3, or another of the tables and figures that stand
-beside them: beta, erratum, members, compare, waic, bits_per_dim, members_figure.
+beside them: beta, erratum, members, compare, waic, bits_per_dim, members_figure; of the default
+score, default, ablation, variants, leaderboard, leaderboard_figure, unequal, attacks, false_alarms,
+flips.
 """
 
 import sys
