@@ -339,7 +339,7 @@ class TestFrozen:
             assert abs(of_white[name].numpy().mean()) < 8 * spread
             assert of_smooth[name].numpy()[0] > 0.3
 
-    def test_candidates_are_two_estimates_of_log_prob(self, frozen, data):
+    def test_candidates_are_two_estimates_of_log_prob_and_its_gradients_norm(self, frozen, data):
         x = tf.cast(data.validation, tf.float32)
         found = frozen.candidates(x, SEED)
         one, other = found["log_prob_1"].numpy(), found["log_prob_2"].numpy()
@@ -347,6 +347,9 @@ class TestFrozen:
         np.testing.assert_allclose(one, frozen.log_prob(x, seeds[0])["log_prob"], rtol=1e-5)
         np.testing.assert_allclose(other, frozen.log_prob(x, seeds[1])["log_prob"], rtol=1e-5)
         assert (one != other).all()
+        gradient = frozen.log_prob_gradient(x, SEED)["gradient"].numpy()
+        norms = np.linalg.norm(gradient.reshape(len(gradient), -1), axis=1)
+        np.testing.assert_allclose(found["gradient_norm"], norms, rtol=1e-4)
 
     def test_statistics_are_the_same_beside_other_scores(self, frozen, data):
         x = tf.constant(data.validation)

@@ -108,4 +108,13 @@ class TestFrozen:
     def test_without_references_there_are_no_distances(self):
         learner = VaeLearner(VaeConfig(latent_size=2, base_depth=4), SPEC, seed=1)
         outputs = learner.freeze().functions["candidates"].outputs
-        assert set(outputs) == {"log_prob_1", "log_prob_2", "likelihood_regret"}
+        expected = {"log_prob_1", "log_prob_2", "gradient_norm", "likelihood_regret"}
+        assert set(outputs) == expected
+
+    def test_the_gradients_norm_is_that_of_the_gradient(self, learner, images):
+        frozen = learner.freeze().module
+        inputs = tf.cast(images[:3], tf.float32)
+        gradient = frozen.log_prob_gradient(inputs, SEED)["gradient"].numpy()
+        norms = np.linalg.norm(gradient.reshape(3, -1), axis=1)
+        found = frozen.candidates(inputs, SEED)["gradient_norm"]
+        np.testing.assert_allclose(found, norms, rtol=1e-4)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from tfp_genens.artifact.frozen import Frozen, FrozenFunction
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 
 ModuleT = TypeVar("ModuleT", bound=tf.Module)
 
@@ -70,6 +70,29 @@ def of_two_seeds(
         fn_output_signature=tf.TensorSpec([None], tf.float64),
     )
     return dict(zip(TWO_SEEDS, tf.unstack(found), strict=True))
+
+
+GRADIENT_NORM = {
+    "gradient_norm": OutputSpec("nats", LOWER_IS_NORMAL, "Norm of the gradient of log p(x)"),
+}
+"""With respect to raw inputs, in nats a unit of theirs."""
+
+
+def gradient_norm(
+    log_prob: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """How fast log p(x) changes around an input, float64 [batch]; see GRADIENT_NORM.
+
+    Grathwohl et al. (2020, "Your Classifier is Secretly an Energy Based Model and You Should Treat
+    it Like One"), section 5.3, whose score "approximate mass" is its negative: an input may be
+    likely and yet lie where there is little mass.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        values = log_prob(inputs)
+    gradient = tf.cast(tape.gradient(values, inputs), tf.float64)
+    axes = list(range(1, gradient.shape.rank))
+    return {"gradient_norm": tf.sqrt(tf.reduce_sum(gradient**2, axis=axes))}
 
 
 def frozen(

@@ -7,7 +7,12 @@ import tensorflow as tf
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.bijectors.glow import Glow
 from tfp_genens.models import pixels
-from tfp_genens.models.freezing import as_float32, gradient_of_statistics, of_two_seeds
+from tfp_genens.models.freezing import (
+    as_float32,
+    gradient_norm,
+    gradient_of_statistics,
+    of_two_seeds,
+)
 from tfp_genens.models.variational import OUT_OF_RANGE_NATS
 
 NUM_LEVELS_OF_GREY = 256
@@ -217,8 +222,13 @@ class FrozenGlow(tf.Module):
 
     @tf.function
     def candidates(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """log p(x) from two seeds, see `freezing.TWO_SEEDS`."""
+        """See `freezing.TWO_SEEDS` and `freezing.GRADIENT_NORM`.
+
+        The norm is the largest number there is where a finite input overflows.
+        """
         found = of_two_seeds(lambda seed: self._log_prob(inputs, seed), seed)
+        norm = gradient_norm(lambda inputs: self._log_prob(inputs, seed), inputs)["gradient_norm"]
+        found["gradient_norm"] = -_finite(-norm, inputs)
         return {name: as_float32(x) for name, x in found.items()}
 
     @tf.function

@@ -13,7 +13,7 @@ from tfp_genens.data import TrainingData
 from tfp_genens.errors import UserError
 from tfp_genens.models import pixels
 from tfp_genens.models.configs import GlowConfig
-from tfp_genens.models.freezing import TWO_SEEDS, frozen, with_values_of
+from tfp_genens.models.freezing import GRADIENT_NORM, TWO_SEEDS, frozen, with_values_of
 from tfp_genens.models.frozen_glow import (
     NUM_LEVELS_OF_GREY,
     OUTPUTS,
@@ -174,7 +174,7 @@ class GlowLearner(Learner):
             {**OUTPUTS, **statistics},
             also,
             decides=("dose", "waic"),
-            groups={"statistics": statistics, "candidates": TWO_SEEDS},
+            groups={"statistics": statistics, "candidates": TWO_SEEDS | GRADIENT_NORM},
         )
 
     def checks(self, member, data, seed) -> dict[str, Any]:

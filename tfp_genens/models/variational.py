@@ -11,9 +11,11 @@ from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSp
 from tfp_genens.data import TrainingData
 from tfp_genens.models.descent import DescentLearner
 from tfp_genens.models.freezing import (
+    GRADIENT_NORM,
     TWO_SEEDS,
     as_float32,
     frozen,
+    gradient_norm,
     gradient_of_statistics,
     of_two_seeds,
 )
@@ -174,6 +176,9 @@ class FrozenVariational(tf.Module, abc.ABC):
         scores = self._scores(self._observe(inputs, seed), seed) | self._statistics(inputs)
         return {name: as_float32(x) for name, x in scores.items()}
 
+    def _smooth_log_prob(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return self._scores(self._observe_smoothly(inputs, seed), seed)["log_prob"]
+
     def _statistics(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         x, penalty = self._observe_smoothly(inputs, tf.zeros([2], tf.int32))
         loc, scale = self.networks.encode(x)
@@ -215,7 +220,7 @@ class FrozenVariational(tf.Module, abc.ABC):
     @property
     def candidate_outputs(self) -> dict[str, OutputSpec]:
         """What `candidates` returns."""
-        return {**TWO_SEEDS, **REGRET, **(LATENT if self.references else {})}
+        return {**TWO_SEEDS, **GRADIENT_NORM, **REGRET, **(LATENT if self.references else {})}
 
     @tf.function
     def candidates(self, inputs: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -223,6 +228,7 @@ class FrozenVariational(tf.Module, abc.ABC):
         found = of_two_seeds(
             lambda seed: self._scores(self._observe(inputs, seed), seed)["log_prob"], seed
         )
+        found |= gradient_norm(lambda inputs: self._smooth_log_prob(inputs, seed), inputs)
         x, _ = self._observe_smoothly(inputs, seed)
         noise = tf.random.stateless_normal([1, self.networks.latent_size], seed)
         found["likelihood_regret"] = likelihood_regret(self.networks, x, noise)
@@ -243,7 +249,7 @@ class FrozenVariational(tf.Module, abc.ABC):
         """log_prob [batch], and its gradient with respect to the raw inputs."""
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            log_prob = self._scores(self._observe_smoothly(inputs, seed), seed)["log_prob"]
+            log_prob = self._smooth_log_prob(inputs, seed)
         gradient = tape.gradient(log_prob, inputs)
         return {"log_prob": as_float32(log_prob), "gradient": gradient}
 
