@@ -1,7 +1,5 @@
 """Variational autoencoder on the rows of a table (paper, section 4.2)."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
@@ -82,7 +80,6 @@ class Observation:
 
 
 COLUMN_STATISTICS = {
-    "loc_norm": dataclasses.replace(STATISTICS["loc_norm"], statistic=False),
     "largest_distortion": OutputSpec("nats", LOWER_IS_NORMAL, "Largest distortion of a column"),
     "distortion_norm": OutputSpec(
         "nats", LOWER_IS_NORMAL, "Norm of the columns' distortions", statistic=True
@@ -90,7 +87,7 @@ COLUMN_STATISTICS = {
 }
 """Of the columns' distortions at the posterior's mean: few odd columns do not drown in a sum.
 
-The norm replaces that of the mean, as docs/protocol.md decides.
+Which of them decides is the choice of docs/protocol.md.
 """
 
 

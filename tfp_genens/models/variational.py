@@ -108,9 +108,12 @@ STATISTICS = {
     "distortion_at_mean": OutputSpec(
         "nats", LOWER_IS_NORMAL, "Distortion at the mean", statistic=True
     ),
-    "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean", statistic=True),
+    "loc_norm": OutputSpec("1", LOWER_IS_NORMAL, "Norm of the mean"),
 }
-"""Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm."""
+"""Of q(z|x) and its mean: the terms of the ELBO there, but for a constant, and the mean's norm.
+
+The norm does not decide (docs/protocol.md).
+"""
 
 
 def references_of(data: TrainingData, seed: int) -> np.ndarray:
