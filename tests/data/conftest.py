@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data.ood import OodContext
 from tfp_genens.data.sources import take
 from tfp_genens.data.specs import open_source
@@ -20,6 +20,10 @@ class QuadraticEnsemble:
         self.centres = np.asarray(centres, np.float64)
         self.width = width
         self.outputs = {"log_prob": OutputSpec("nats", HIGHER_IS_NORMAL)}
+        self.ensemble_scores = {
+            "waic": OutputSpec("nats", HIGHER_IS_NORMAL),
+            "distance": OutputSpec("nats", LOWER_IS_NORMAL),
+        }
         self.num_calls = 0
 
     @property
@@ -42,7 +46,12 @@ class QuadraticEnsemble:
         return self.log_prob(values, member), gradient
 
     def score_gradient(self, score, values):
-        """Of WAIC: with l_i of gradient g_i, mean g_i - (2 / M) sum_i (l_i - mean l) g_i."""
+        """Of WAIC: with l_i of gradient g_i, mean g_i - (2 / M) sum_i (l_i - mean l) g_i.
+
+        "distance" is its negative.
+        """
+        if score == "distance":
+            return -self.score_gradient("waic", values)
         assert score == "waic"
         found = [self.score_and_gradient(values, m) for m in range(self.num_members)]
         log_prob, slopes = (np.stack(x) for x in zip(*found, strict=True))

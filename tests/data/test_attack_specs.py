@@ -5,9 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, InputSpec, OutputSpec
 from tfp_genens.data import adversarial, attack_specs
-from tfp_genens.data.ood import OodContext, made_or_registered, open_ood, parse_ood
-from tfp_genens.data.sources import array_source, read_all
+from tfp_genens.data.ood import (
+    OOD_SETS,
+    OodContext,
+    made_or_registered,
+    open_ood,
+    parse_ood,
+    start_of_attack,
+)
+from tfp_genens.data.sources import array_source, read_all, take
 from tfp_genens.errors import UserError
 
 
@@ -70,6 +78,8 @@ def test_other_inputs_are_moved(context, ensemble):
 
 def test_scores_count_alike_whatever_their_unit(ensemble):
     class Two:
+        ensemble_scores = dict.fromkeys("ab", OutputSpec("nats", HIGHER_IS_NORMAL))
+
         def score_gradient(self, score, values):
             return {"a": 1e6, "b": -1e-6}[score] * np.sign(values - 100.0)
 
@@ -77,6 +87,33 @@ def test_scores_count_alike_whatever_their_unit(ensemble):
     np.testing.assert_allclose(adversarial.scores_gradient(Two(), values, ["a", "b"]), 0, atol=1e-9)
     alone = adversarial.scores_gradient(Two(), values, ["b"])
     np.testing.assert_allclose(alone, -np.sign(values - 100.0))
+
+
+def test_a_score_that_is_lower_for_normal_inputs_is_descended(context):
+    up, down = (values_of(f"attack:{score}:noise:0.1:3", context) for score in ("waic", "distance"))
+    np.testing.assert_array_equal(up, down)
+
+
+def test_a_start_with_fewer_inputs_makes_a_smaller_set(context, monkeypatch):
+    row = OOD_SETS["vflip"]
+    fewer = dataclasses.replace(row, build=lambda context: take(row.build(context), 7))
+    monkeypatch.setitem(OOD_SETS, "vflip", fewer)
+    assert len(values_of("attack:waic:vflip:0.02:1", context)) == 7
+
+
+def test_a_start_that_does_not_suit_is_refused(image_spec, ensemble):
+    spec = InputSpec((8, 8, 3), *dataclasses.astuple(image_spec)[1:])
+    test = array_source("colours", np.zeros((3, 8, 8, 3), np.uint8), "colours")
+    context = OodContext(test, spec, 3, seed=0, ensemble=ensemble)
+    with pytest.raises(UserError, match=r"--ood=omniglot: expected a model of grey images"):
+        open_ood("attack:waic:omniglot:0.1:1", context)
+
+
+def test_where_an_attack_starts_is_known(context):
+    start = start_of_attack(made_or_registered("attack:waic:vflip:0.02:1"), context)
+    np.testing.assert_array_equal(read_all(start)[1], values_of("vflip", context))
+    assert start_of_attack(made_or_registered("attack:waic:noise:0.1:1"), context) is None
+    assert start_of_attack(made_or_registered("adversarial_clipped"), context) is None
 
 
 def test_it_needs_an_ensemble(context):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfp_genens.data.noise import gaussian_blocks
+from tfp_genens.errors import UserError
 from tfp_genens.evaluate import evaluate
 from tfp_genens.report import report
 from tfp_genens.scoring.columns import read_scores
@@ -80,3 +81,24 @@ def test_the_report_is_one_self_contained_file(evaluation, tmp_path):
     drawn = json.loads((evaluation / "figures/index.json").read_text())["figures"]
     assert len(links) == len(drawn) > 5
     assert all(link.startswith("data:image/png;base64,") for link in links)
+
+
+def test_held_out_inputs_are_those_that_the_run_held_out(run_copy, tmp_path):
+    flags = {
+        "run_dir": str(run_copy),
+        "in_distribution": "held_out:tune",
+        "ood": ("corrupted_noise_strong",),
+        "outputs": ("dose",),
+        "num_bootstrap": 20,
+        "figures": False,
+    }
+    assert evaluate({**flags, "output_dir": str(tmp_path / "a")}) == 0
+    found = json.loads((tmp_path / "a/results.json").read_text())
+    member = json.loads((run_copy / "member_0/manifest.json").read_text())
+    assert found["num_in"] == member["held_out"]["num_examples"]["tune"]
+    assert {row["ood_dataset"] for row in found["rows"]} == {"corrupted_noise_strong"}
+
+    path = run_copy / "ensemble/manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data_fingerprint": "0"}))
+    with pytest.raises(UserError, match=r"--in_distribution: expected held_out:tune, of the data"):
+        evaluate({**flags, "output_dir": str(tmp_path / "b")})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from support.statistics import NUM, TERMS, evaluation, statistics
+from support.statistics import MARKED, NUM, evaluation, statistics
 
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import metrics
@@ -117,7 +117,7 @@ def test_the_density_has_a_curve_that_fits_each_member_once(tmp_path):
     joined = member_curve.member_scores(configuration)
     points = member_curve.curve(joined.in_outputs, joined.ood_outputs, joined.scores)
     found = points[points["score"] == "dose"].set_index("size")
-    names = (*TERMS, "loc_norm")
+    names = MARKED
     fitted, inside, outside = statistics(1, 3), statistics(0, 3), statistics(2, 3, log_scale=1.0)
     aurocs = []
     for member in range(3):

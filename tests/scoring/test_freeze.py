@@ -17,7 +17,7 @@ from tfp_genens.artifact.spec import LOWER_IS_NORMAL
 from tfp_genens.data import load_training_data, open_source
 from tfp_genens.errors import UserError
 from tfp_genens.scoring import Ensemble, dose, scores
-from tfp_genens.scoring.freeze import freeze_ensemble
+from tfp_genens.scoring.freeze import ensure_frozen, freeze_ensemble
 from tfp_genens.scoring.scores import EnsembleScore
 
 
@@ -309,6 +309,16 @@ class TestDensityOfStates:
         found = ensemble.score(images)
         expected = np.abs(found["log_prob"] - means).mean(axis=1)
         np.testing.assert_allclose(found["typicality"], expected, rtol=1e-5)
+
+    def test_what_was_asked_for_is_kept_until_another_is(self, run_copy):
+        freeze_ensemble(run_copy, decision_score="waic")
+        freeze_ensemble(run_copy)
+        assert Ensemble.load(run_copy).decision_score() == "waic"
+        ensure_frozen(run_copy, [0, 1])
+        assert Ensemble.load(run_copy, [0, 1]).decision_score() == "waic"
+        freeze_ensemble(run_copy, decision_score="dose")
+        freeze_ensemble(run_copy)
+        assert Ensemble.load(run_copy).decision_score() == "dose"
 
     def test_one_that_is_not_there_is_refused(self, run_copy):
         before = (run_copy / "ensemble" / "manifest.json").read_bytes()

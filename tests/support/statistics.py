@@ -8,14 +8,16 @@ from support import evaluations
 from tfp_genens.artifact import held_out
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
 from tfp_genens.evaluation import results
+from tfp_genens.models.vae import FrozenVae
 from tfp_genens.reporting.evaluation_files import EvaluatedSet
 
 TERMS = ("prior_log_prob", "log_scale", "distortion_at_mean")
-NAMES = ("log_prob", *TERMS, "loc_norm", "input_complexity")
-OUTPUTS = {
-    name: OutputSpec("nats", HIGHER_IS_NORMAL, statistic=name in (*TERMS, "loc_norm"))
-    for name in NAMES
-}
+MARKED = tuple(name for name, spec in FrozenVae.STATISTICS.items() if spec.statistic)
+"""What the density of states is of."""
+
+HELD_OUT = ("log_prob", *TERMS, "loc_norm", "input_complexity")
+NAMES = (*HELD_OUT, "likelihood_regret")
+OUTPUTS = {name: OutputSpec("nats", HIGHER_IS_NORMAL, statistic=name in MARKED) for name in NAMES}
 NUM = 100
 EXAMPLES = {"first": np.zeros([1, 2])}
 
@@ -44,7 +46,7 @@ def evaluation(
     for position, member in enumerate(members):
         target = results.held_out_dir(directory, member)
         target.mkdir(parents=True, exist_ok=True)
-        kept = {name: values[position] for name, values in fitted.items()}
+        kept = {name: fitted[name][position] for name in HELD_OUT}
         held_out.write(target, [str(i) for i in range(NUM)], ["fit"] * NUM, kept)
     inside = evaluations.scored(statistics(seed, num_members), OUTPUTS, members, fitted)
     ood, rows, entries = [], [], []

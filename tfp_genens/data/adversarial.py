@@ -8,11 +8,12 @@ measure what the authors' released code did: it took them at real test images.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from tfp_genens.artifact.spec import LOWER_IS_NORMAL, OutputSpec
 from tfp_genens.data.noise import Blocks, Range
 from tfp_genens.data.sources import BLOCK_SIZE, Source, read_all, take
 
@@ -28,6 +29,10 @@ class Differentiable(Protocol):
 
     def score_and_gradient(self, values: np.ndarray, member: int) -> tuple[np.ndarray, np.ndarray]:
         """That score [batch] of one member, and its gradient [batch, *shape] per raw unit."""
+
+    @property
+    def ensemble_scores(self) -> Mapping[str, OutputSpec]:
+        """Scores of the whole ensemble."""
 
     def score_gradient(self, score: str, values: np.ndarray) -> np.ndarray:
         """The gradient of a score of the whole ensemble, [batch, *shape] per raw unit."""
@@ -54,11 +59,13 @@ def waic_gradient(ensemble: Differentiable, values: np.ndarray) -> np.ndarray:
 def scores_gradient(
     ensemble: Differentiable, values: np.ndarray, scores: Sequence[str]
 ) -> np.ndarray:
-    """Up all of these scores of the ensemble at once, each brought to one scale an input."""
+    """Towards normal by all of these scores of the ensemble, each brought to one scale an input."""
     total = np.zeros(values.shape, np.float64)
     axes = tuple(range(1, values.ndim))
     for score in scores:
         slope = ensemble.score_gradient(score, values).astype(np.float64)
+        if ensemble.ensemble_scores[score].direction == LOWER_IS_NORMAL:
+            slope = -slope
         size = np.abs(slope).mean(axis=axes, keepdims=True)
         total += slope / np.where(size > 0, size, 1.0)
     return total
@@ -163,13 +170,20 @@ def blocks_of(test: Source, num_examples: int) -> Blocks:
     """
 
     @functools.cache
-    def inputs() -> np.ndarray:
-        values = read_all(take(test, num_examples))[1].astype(np.float32)
+    def inputs() -> Blocks:
+        values = read_all(take(test, num_examples))[1]
         if len(values) < num_examples:
             raise ValueError(f"`test` must have {num_examples} examples; got {len(values)}.")
-        return values
+        return blocks_of_values(values)
+
+    return lambda block: inputs()(block)
+
+
+def blocks_of_values(values: np.ndarray) -> Blocks:
+    """Inputs [num, *shape] in blocks of float32; the first fill the last block up."""
+    values = values.astype(np.float32)
 
     def make_block(block: int) -> np.ndarray:
-        return inputs()[np.arange(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) % num_examples]
+        return values[np.arange(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE) % len(values)]
 
     return make_block

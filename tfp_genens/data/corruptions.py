@@ -31,7 +31,7 @@ def contrast(images: np.ndarray, generator: np.random.Generator, factor: float) 
 
 
 def shuffled(images: np.ndarray, generator: np.random.Generator, num: int) -> np.ndarray:
-    """A grid of `num` x `num` tiles in random order, none where it was before if it can be helped.
+    """A grid of `num` x `num` tiles in random order, not all where they were before.
 
     Rows and columns that are left over where a side does not divide stay as they are.
     """

@@ -14,7 +14,7 @@ from tfp_genens.data import adversarial, attack_specs, noise, transforms
 from tfp_genens.data.adversarial import Attack, Differentiable
 from tfp_genens.data.corruptions import CORRUPTIONS, ROW_CORRUPTIONS, Corrupt
 from tfp_genens.data.datasets import DATASETS
-from tfp_genens.data.sources import Source, block_source, mapped, take
+from tfp_genens.data.sources import Source, block_source, mapped, read_all, take
 from tfp_genens.data.specs import open_source, scheme_of, spec_forms
 from tfp_genens.errors import UserError
 from tfp_genens.files import packaged
@@ -240,14 +240,17 @@ def _asked_attack(text: str) -> OodSet:
     def build(context: OodContext) -> Source:
         shape, value_range = context.input_spec.shape, context.value_range
         if is_noise:
+            num_examples = context.num_examples
             start = noise.gaussian_blocks(shape, value_range, context.seed)
         else:
-            start = adversarial.blocks_of(OOD_SETS[spec.start].build(context), context.num_examples)
+            values = read_all(open_ood(spec.start, context)[1])[1]
+            num_examples = len(values)
+            start = adversarial.blocks_of_values(values)
         if context.ensemble is None:
             raise ValueError(f"`context.ensemble` must be given for {text}; got None.")
         test_inputs = adversarial.blocks_of(context.test, context.num_examples)
         blocks = attack.blocks(start, value_range, context.ensemble, test_inputs)
-        return block_source(text, shape, context.num_examples, _once(blocks, text))
+        return block_source(text, shape, num_examples, _once(blocks, text))
 
     start_text = "Gaussian noise" if is_noise else f"inputs of {OOD_SETS[spec.start].label}"
     plural = "" if spec.steps == 1 else "s"
@@ -353,6 +356,12 @@ def parse_ood(text: str) -> tuple[str, str | None]:
     forms = f"a SPEC: {spec_forms()}, or NAME=SPEC of these, or {attack_specs.FORM}"
     expected = f"one of {', '.join(OOD_SETS)}, or {forms}"
     raise UserError(ARGUMENT, expected, repr(text))
+
+
+def start_of_attack(row: OodSet, context: OodContext) -> Source | None:
+    """The inputs that an attack moves, where these are those of another set."""
+    start = row.attack.get("start")
+    return open_ood(start, context)[1] if start in OOD_SETS else None
 
 
 def open_ood(text: str, context: OodContext) -> tuple[OodSet, Source]:

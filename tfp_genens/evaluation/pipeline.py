@@ -85,6 +85,9 @@ def _held_out(config: EvaluateConfig, ensemble: Ensemble) -> Source:
         seed=trained["seed"],
         data_dir=config.data_dir,
     )
+    if data.fingerprint != ensemble.manifest["data_fingerprint"]:
+        expected = f"{HELD_OUT}, of the data that {config.run_dir} was trained on"
+        raise UserError("--in_distribution", expected, f"{trained['dataset']}, changed since")
     return data.held_out_source(TUNE)
 
 
@@ -116,6 +119,9 @@ def _judged_sets(
             ood_set, ood_source = ood_sets.open_ood(asked, context)
             if ood_set.attack:
                 inputs = [in_inputs, config.seed, ood_set.attack]
+                start = ood_sets.start_of_attack(ood_set, context)
+                if start is not None:
+                    inputs.append(store.fingerprint(start, config.batch_size))
             else:
                 inputs = [store.fingerprint(ood_source, config.batch_size)]
             ood_scores = scorer.scores(file, ood_source, set=name, inputs=inputs)

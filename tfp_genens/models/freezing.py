@@ -73,7 +73,7 @@ def of_two_seeds(
 
 
 GRADIENT_NORM = {
-    "gradient_norm": OutputSpec("nats", LOWER_IS_NORMAL, "Norm of the gradient of log p(x)"),
+    "gradient_norm": OutputSpec("nats/unit", LOWER_IS_NORMAL, "Norm of the gradient of log p(x)"),
 }
 """With respect to raw inputs, in nats a unit of theirs."""
 

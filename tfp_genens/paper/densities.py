@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfp_genens.artifact.held_out import FIT
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL, OutputSpec
+from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation.rows import member_values
 from tfp_genens.reporting.evaluation_files import Evaluation
@@ -13,7 +13,6 @@ from tfp_genens.scoring.scores import EnsembleScore, mean
 DOSE = "dose"
 LOG_DENSITY = "log_density"
 
-SPEC = OutputSpec("nats", HIGHER_IS_NORMAL, "Log density of statistics")
 OF_DENSITIES = EnsembleScore(
     DOSE, "Density of states", "nats", HIGHER_IS_NORMAL, (LOG_DENSITY,), mean
 )

@@ -24,7 +24,7 @@ Outputs = Mapping[str, Mapping[str, np.ndarray]]
 """Member output -> set -> float64 [num_members, num_inputs]."""
 
 METRICS = ("auroc", "fpr_at_95_tpr")
-FIRST = "dose"
+FIRST = densities.DOSE
 """The score that the others are compared with."""
 
 
@@ -85,7 +85,8 @@ def entries(evaluation: Evaluation, background: Evaluation | None = None) -> lis
         outputs = {**outputs, BACKGROUND: _of_background(evaluation, background)}
     if not evaluation.has_held_out:
         rows = {name: row for name, row in rows.items() if row.fit is None}
-    fitted = evaluation.held_out(FIT, list(specs)) if evaluation.has_held_out else {}
+    needed = sorted({name for row in rows.values() if row.fit for name in row.inputs})
+    fitted = evaluation.held_out(FIT, needed) if needed else {}
     inputs = {name: row.inputs for name, row in rows.items()}
     if FIRST in rows:
         # It is a mean over members, each of whose densities is the dear part: made once.

@@ -23,6 +23,9 @@ fewer than one Gaussian takes there is no density."""
 VARIANCE_FLOOR = 1e-3
 """Added to each Gaussian's variances, in units of the held-out inputs' variance."""
 
+SMALLEST_SCALE = 1e-6
+"""Of a statistic's size: what varies less than float32 can say counts as constant."""
+
 FLOOR_SHARE = 0.5
 """Of the smallest held-out value: below it the logarithm goes on as a straight line."""
 
@@ -51,7 +54,8 @@ def fit(
     floor = np.where(lowest > 0, FLOOR_SHARE * lowest, np.nan)
     values = transformed(values, floor).numpy()
     loc, scale = values.mean(axis=1), values.std(axis=1)
-    scale[scale == 0] = 1.0
+    varies = scale > SMALLEST_SCALE * np.maximum(np.abs(loc), 1.0)
+    scale = np.where(varies, scale, 1.0)
     standardised = (values - loc[:, np.newaxis]) / scale[:, np.newaxis]
     with threadpool_limits(1):  # matrices are so small that threads mostly wait for one another
         mixtures = [_mixture(member, candidates) for member in standardised]

@@ -44,6 +44,8 @@ CANDIDATES = "candidates"
 """The signature of scores that others have proposed; nothing is held out for them."""
 
 WITH_ALPHA = "with_alpha"
+ASKED = "asked_decision_score"
+"""Field of the manifest: the score that the user let decide, where they did."""
 
 # What members of an ensemble have in common: fields of their manifests, and what they mean.
 _SHARED_FIELDS = {
@@ -90,7 +92,8 @@ def freeze_ensemble(
     Args:
       run_dir: the run's directory.
       members: their numbers; all of the run's where None.
-      decision_score: the ensemble score that p-values are made of; the family's choice where None.
+      decision_score: the ensemble score that p-values are made of; where None, what the run's
+        ensemble was asked to have before, or else the family's choice.
 
     Returns:
       The directory, see `ensemble_dir`.
@@ -101,6 +104,7 @@ def freeze_ensemble(
     """
     directories, manifests = verified_members(run_dir, members)
     make_directory(run_dir, "--run_dir")
+    decision_score = decision_score or _asked_before(run_dir)
     directory = ensemble_dir(run_dir, members)
     ensemble = _Members(directories, manifests, decision_score)
     analysing = analysis.Analysis(ensemble.linked, manifests[0], ensemble.scores, ensemble.states)
@@ -134,12 +138,23 @@ def verified_members(
 
 def frozen_decision_score(run_dir: str | os.PathLike) -> str | None:
     """What p-values of the run's frozen ensemble are made of; None where there are none."""
+    manifest = _frozen_manifest(run_dir)
+    return manifest["signatures"][DEFAULT]["decision_score"] if manifest else None
+
+
+def _asked_before(run_dir: str | os.PathLike) -> str | None:
+    """The score that the run's frozen ensemble was asked to decide by; None: it was not asked."""
+    return _frozen_manifest(run_dir).get(ASKED)
+
+
+def _frozen_manifest(run_dir: str | os.PathLike) -> dict[str, Any]:
+    """The manifest of the run's frozen ensemble; empty where there is none."""
     path = ensemble_dir(run_dir) / MANIFEST
     if not path.is_file():
-        return None
+        return {}
     manifest = read_json(path, "--run_dir")
     require_keys(manifest, ["signatures"], path, "--run_dir")
-    return manifest["signatures"][DEFAULT]["decision_score"]
+    return manifest
 
 
 def ensure_frozen(run_dir: str | os.PathLike, members: Sequence[int] | None = None) -> None:
@@ -183,6 +198,7 @@ class _Members(tf.Module):
             for name, outputs in self.outputs.items()
         }
         self._decides: list[str] = first["decides"]
+        self.asked = decision_score
         if decision_score is not None:
             self._let_decide(decision_score, num_fit)
         self.states = {
@@ -305,6 +321,7 @@ def _fields(
         "held_out": first.get("held_out", {}).get("num_examples"),
         "signatures": signatures,
         "analysis": analysing.described,
+        **({ASKED: ensemble.asked} if ensemble.asked else {}),
         "weights_sha256": digests(directory),
         "git_commit": git_commit(),
     }

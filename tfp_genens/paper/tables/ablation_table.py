@@ -16,7 +16,7 @@ from tfp_genens.artifact.held_out import FIT
 from tfp_genens.errors import UserError
 from tfp_genens.evaluation import metrics
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
-from tfp_genens.paper import configurations, shared
+from tfp_genens.paper import configurations, densities, shared
 from tfp_genens.paper.documents import Document
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 from tfp_genens.scoring import dose
@@ -93,7 +93,7 @@ def table(evaluations: Sequence[Evaluation]) -> Document:
     records = pd.concat(judged)
     of_trained = records.groupby(["variant", "train_dataset"], sort=False)["auroc"]
     averages, lowest = (of_trained.agg(how).unstack("train_dataset") for how in ("mean", "min"))
-    means = averages.mean(axis="columns")
+    means = averages.mean(axis="columns", skipna=False)  # of all training sets, or none
     best, chosen = _chosen(candidates, means)
     labels = {e.document["train_dataset"]: shared.train_label(e.document) for e in evaluations}
     lines = pd.DataFrame({"variant": means.index, "mean": means.to_numpy()}, means.index)
@@ -190,8 +190,9 @@ def _variants(
     fitted: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Score]]:
     """What is compared, by kind: sets of statistics, and each statistic alone; densities and
-    numbers of members, of the whole set."""
+    numbers of members, of the statistics that decide."""
     everything = list(candidates.values())[-1]
+    deciding = densities.statistics(evaluation)
     members = np.arange(evaluation.document["members"])
     return {
         "statistics": {
@@ -199,11 +200,11 @@ def _variants(
         },
         "alone": {name: _density(fitted, [name], members) for name in everything},
         "densities": {
-            f"{num} Gaussian{'s' if num > 1 else ''}": _density(fitted, everything, members, (num,))
+            f"{num} Gaussian{'s' if num > 1 else ''}": _density(fitted, deciding, members, (num,))
             for num in dose.NUM_COMPONENTS
         },
         "members": {
-            f"{num} member{'s' if num > 1 else ''}": _density(fitted, everything, members[:num])
+            f"{num} member{'s' if num > 1 else ''}": _density(fitted, deciding, members[:num])
             for num in members + 1
         },
     }

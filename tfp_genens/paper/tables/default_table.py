@@ -10,9 +10,9 @@ from tfp_genens.paper import configurations, densities, repetition, shared
 from tfp_genens.paper import numbers as paper
 from tfp_genens.paper.densities import DOSE, LOG_DENSITY
 from tfp_genens.paper.documents import Document
+from tfp_genens.paper.leaderboard import FLIPS
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
-FLIPS = ("hflip", "vflip")
 BESIDE = "waic"
 
 

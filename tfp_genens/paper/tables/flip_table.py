@@ -104,4 +104,5 @@ def _distance(images: np.ndarray, mirrored: np.ndarray) -> float:
     )
     itself = np.eye(len(flat), dtype=bool)
     nearest = [np.where(itself, np.inf, distances).min(axis=1) for distances in (theirs, own)]
-    return float(np.median(nearest[0] / nearest[1]))
+    is_alone = nearest[1] > 0  # an image that is there twice has no unit
+    return float(np.median(nearest[0][is_alone] / nearest[1][is_alone]))

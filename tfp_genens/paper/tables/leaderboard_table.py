@@ -14,6 +14,9 @@ from tfp_genens.paper.documents import Document
 from tfp_genens.paper.leaderboard import FIRST, FLIPS, Judged
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 
+MEASURED = ("model", "train_dataset", "members")
+"""What a measured cost is of."""
+
 
 def table(evaluations: Sequence[Evaluation], costs: Sequence[str] = ()) -> Document:
     """A board a training set, best mean rank first.
@@ -25,7 +28,7 @@ def table(evaluations: Sequence[Evaluation], costs: Sequence[str] = ()) -> Docum
     """
     measured = [read_json(path, "--costs") for path in costs]
     for path, one in zip(costs, measured, strict=True):
-        require_keys(one, ["model", "train_dataset", "signatures"], Path(path), "--costs")
+        require_keys(one, [*MEASURED, "signatures"], Path(path), "--costs")
     boards = [board(of_one, measured) for of_one in configurations.by_training_set(evaluations)]
     records = pd.concat([one["records"] for one in boards])
     return Document("leaderboard", {"boards": boards, "measured": measured}, records)
@@ -41,7 +44,13 @@ def board(
       "aurocs" likewise, a column an OoD set; "records", a line a score and OoD set.
     """
     given = evaluations
-    backgrounds = {e.document["model"]: e for e in given if leaderboard.is_background(e)}
+    backgrounds: dict[str, Evaluation] = {}
+    for evaluation in filter(leaderboard.is_background, given):
+        model = evaluation.document["model"]
+        if model in backgrounds:
+            got = f"{backgrounds[model].directory} and {evaluation.directory}"
+            raise UserError(ARGUMENT, f"one background of {model} a training set", got)
+        backgrounds[model] = evaluation
     evaluations = [e for e in given if not leaderboard.is_background(e)]
     if not evaluations:
         expected = "evaluations of other models beside those of background models"
@@ -108,7 +117,7 @@ def _milliseconds(judged: Judged, measured: Sequence[Mapping[str, Any]]) -> floa
     signatures = [
         signature
         for one in measured
-        if all(one[key] == document[key] for key in ("model", "train_dataset"))
+        if all(one[key] == document[key] for key in MEASURED)
         for signature in one["signatures"].values()
     ]
     wanted = set(judged.entry.inputs)
