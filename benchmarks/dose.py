@@ -7,7 +7,7 @@ each time. Of VAEs:
 
 statistics       what the density of states takes, one encoder and one decoder pass, and the density
 serving_default  everything that is scored by default: the 16-sample bound, and the statistics
-candidates       likelihood regret, two more bounds, and distances between codes
+candidates       likelihood regret, two more bounds, the gradient of one, distances between codes
 
 Prints the milliseconds an input of each, and how many times as many inputs a second the first
 scores: the median over rounds, the lowest and the highest. Peak memory is of a process of its own

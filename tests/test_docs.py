@@ -74,7 +74,7 @@ WITH_PHOTOS = (
 NOT_RUN = {
     "benchmarks, many minutes": 4,
     "cluster": 2,
-    "data or evaluations": 7,
+    "data or evaluations": 8,
     "figure 2, trains for minutes": 1,
     "packages or a server": 6,
 }

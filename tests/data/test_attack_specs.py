@@ -37,9 +37,9 @@ def test_a_text_says_it_all():
     name = "attack:waic:noise:0.1:2"
     assert parse_ood(name) == (name, None)
     row = made_or_registered(name)
-    assert row.label == "Attack on waic, Gaussian noise, 0.1, 2 steps"
+    assert row.label == "Attack on waic from Gaussian noise, eps 0.1, steps 2"
     assert row.attack["eps"] == 0.1
-    assert row.description.endswith("clipped.")
+    assert row.description.endswith("sign steps: 2.")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfp_genens.artifact.spec import InputSpec
 from tfp_genens.errors import UserError
+from tfp_genens.models import pixels
 from tfp_genens.models.learner import Examples
 from tfp_genens.models.priors import PRIORS, NormalPrior
 from tfp_genens.models.vae import FrozenVae, VaeConfig, VaeLearner, VaeNetworks
@@ -141,18 +142,21 @@ class TestStatistics:
         gain = networks.posterior_covariance @ networks.weights.T / networks.noise_scale**2
         loc = x @ gain.T
         residual = (x - loc @ networks.weights.T) / networks.noise_scale**2
-        expected = [
-            -loc @ gain,
-            np.zeros_like(x),
-            residual - residual @ networks.weights @ gain,
-        ]
-        assert [n for n, s in FrozenVae.STATISTICS.items() if s.statistic][3:] == [
-            "input_complexity"
-        ]
+        with tf.GradientTape() as tape:
+            tape.watch(images := tf.constant(x.reshape(5, 6, 1, 1)))
+            length = pixels.smooth_length(images)
+        of_length = tape.gradient(length, images).numpy().reshape(5, 6)
+        assert of_length.any()
+        expected = {
+            "prior_log_prob": -loc @ gain,
+            "log_scale": np.zeros_like(x),
+            "distortion_at_mean": residual - residual @ networks.weights @ gain,
+            "input_complexity": of_length,
+        }
+        assert list(expected) == [n for n, s in FrozenVae.STATISTICS.items() if s.statistic]
         weights = rng.normal(size=(5, 4)).astype(np.float32)
-        weights[:, 3] = 0.0
         found = module.statistics_gradient(tf.constant(x.reshape(5, 6, 1, 1)), weights)["gradient"]
-        total = sum(weights[:, k : k + 1] * slope for k, slope in enumerate(expected))
+        total = sum(weights[:, k : k + 1] * slope for k, slope in enumerate(expected.values()))
         np.testing.assert_allclose(found.numpy().reshape(5, 6), total, rtol=1e-3, atol=1e-3)
 
     def test_are_the_same_beside_other_scores(self, frozen, images):

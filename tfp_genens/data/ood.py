@@ -252,14 +252,14 @@ def _asked_attack(text: str) -> OodSet:
         blocks = attack.blocks(start, value_range, context.ensemble, test_inputs)
         return block_source(text, shape, num_examples, _once(blocks, text))
 
-    start_text = "Gaussian noise" if is_noise else f"inputs of {OOD_SETS[spec.start].label}"
-    plural = "" if spec.steps == 1 else "s"
+    texts = packaged("tfp_genens.data", "ood_sets.toml")["attack"]
+    start_label = texts["noise"] if is_noise else OOD_SETS[spec.start].label
+    words = {"scores": scores, "start": start_label, "eps": f"{spec.eps:g}", "steps": spec.steps}
     return OodSet(
         text,
-        f"Attack on {scores}, {start_text}, {spec.eps:g}, {spec.steps} step{plural}",
+        texts["label"].format(**words),
         build,
-        f"{start_text[0].upper()}{start_text[1:]} moved up {scores} of the ensemble by "
-        f"{spec.steps} sign step{plural} within {spec.eps:g} of the range, clipped.",
+        texts["description"].format(**words),
         needs=RANGE,
         attack={**vars(attack), "gradient": scores, "start": spec.start, "scores": spec.scores},
     )
