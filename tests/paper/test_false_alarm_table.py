@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 from support import read_back
-from support.statistics import NUM, evaluation, statistics
+from support.statistics import NUM, calibrating, evaluation
 
-from tfp_genens.artifact import held_out
 from tfp_genens.errors import UserError
-from tfp_genens.evaluation import results
 from tfp_genens.paper.tables import false_alarm_table
 
 
@@ -16,12 +14,7 @@ from tfp_genens.paper.tables import false_alarm_table
 def made(tmp_path):
     """As many inputs to calibrate with as to fit on."""
     found = evaluation(tmp_path, omniglot={})
-    for member in (0, 1):
-        parts = [statistics(seed) for seed in (1, 9)]
-        kept = {n: np.concatenate([part[n][member] for part in parts]) for n in parts[0]}
-        ids = [str(i) for i in range(2 * NUM)]
-        labels = ["fit"] * NUM + ["calibrate"] * NUM
-        held_out.write(results.held_out_dir(tmp_path, member), ids, labels, kept)
+    calibrating(tmp_path)
     return found
 
 

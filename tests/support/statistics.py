@@ -61,3 +61,14 @@ def evaluation(
     in_set = dataclasses.replace(first.in_distribution, scores=inside, examples=dict(EXAMPLES))
     parts = {"document": document, "in_distribution": in_set, "ood": tuple(ood)}
     return dataclasses.replace(first, directory=directory, **parts)
+
+
+def calibrating(directory, seed=9):
+    """Keeps as many inputs to calibrate two members with as to fit on; returns their statistics."""
+    parts = [statistics(1), statistics(seed)]
+    for member in (0, 1):
+        kept = {name: np.concatenate([part[name][member] for part in parts]) for name in HELD_OUT}
+        ids = [str(i) for i in range(2 * NUM)]
+        labels = ["fit"] * NUM + ["calibrate"] * NUM
+        held_out.write(results.held_out_dir(directory, member), ids, labels, kept)
+    return parts[1]

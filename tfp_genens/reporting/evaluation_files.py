@@ -93,16 +93,20 @@ class Evaluation:
     def held_out(self, part: str, outputs: Sequence[str]) -> dict[str, np.ndarray]:
         """Member outputs of normal inputs held out of training: float64 [num_members, num_inputs].
 
-        part: FIT or CALIBRATE, see `artifact.held_out`. Raises UserError where the evaluation has
-        none, as those have not that an earlier version made.
+        part: FIT or CALIBRATE, see `artifact.held_out`. Raises UserError where it is empty, or
+        the evaluation has none, as those have not that an earlier version made.
         """
         members = self.in_distribution.scores.members
         directories = [results.held_out_dir(self.directory, member) for member in members]
         try:
-            return held_out.read(directories, outputs, part)
+            found = held_out.read(directories, outputs, part)
         except (FileNotFoundError, KeyError) as e:
             expected = f"held-out scores ({', '.join(outputs)}) beside {self.directory}"
             raise UserError(self.argument, expected, f"none; {REMEDY}") from e
+        if not all(values.size for values in found.values()):
+            expected = f"an ensemble with held-out inputs of the part {part!r}"
+            raise UserError(self.argument, expected, str(self.directory))
+        return found
 
     @property
     def has_images(self) -> bool:

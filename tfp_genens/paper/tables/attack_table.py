@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
-from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
+from tfp_genens.artifact.held_out import CALIBRATE, FIT
 from tfp_genens.errors import UserError
 from tfp_genens.paper import configurations, shared
 from tfp_genens.paper.documents import Document
 from tfp_genens.reporting.evaluation_files import ARGUMENT, EvaluatedSet, Evaluation
+from tfp_genens.scoring import calibration
+from tfp_genens.scoring.scores import available_scores
 
 JUDGED = ("dose", "waic")
 FALSE_ALARMS = 0.05
@@ -57,11 +60,16 @@ def _cells(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def _detected(evaluation: Evaluation, ood: EvaluatedSet, score: str) -> float:
-    """Percent of a set that is less normal than all but FALSE_ALARMS of in-distribution inputs."""
-    sign = 1.0 if evaluation.spec(score).direction == HIGHER_IS_NORMAL else -1.0
-    inside, outside = (sign * s.values(score) for s in (evaluation.in_distribution, ood))
-    threshold = np.quantile(inside, FALSE_ALARMS, method="inverted_cdf")
-    return 100.0 * float(np.mean(~(outside > threshold)))  # NaN is detected
+    """Percent of a set whose p-value is at most FALSE_ALARMS, as a frozen ensemble decides."""
+    row = available_scores(evaluation.in_distribution.scores.member_scores)[score]
+    fitted, calibrating = (evaluation.held_out(part, row.inputs) for part in (FIT, CALIBRATE))
+    state = row.fit and row.fit(*fitted.values())
+    held_out, outside = (
+        calibration.normality(tf.constant(values), row.direction)
+        for values in (row(calibrating, state).numpy(), ood.values(score))
+    )
+    p_value = calibration.p_value(outside, tf.sort(held_out)).numpy()
+    return 100.0 * float(np.mean(p_value <= FALSE_ALARMS))
 
 
 def _shown(cells: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:

@@ -10,11 +10,10 @@ import tensorflow as tf
 from tfp_genens import seeds
 from tfp_genens.artifact.held_out import CALIBRATE, FIT
 from tfp_genens.artifact.spec import HIGHER_IS_NORMAL
-from tfp_genens.errors import UserError
 from tfp_genens.evaluation.results import IN_DISTRIBUTION
 from tfp_genens.paper import configurations, densities, shared
 from tfp_genens.paper.documents import Document
-from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
+from tfp_genens.reporting.evaluation_files import Evaluation
 from tfp_genens.scoring import calibration, dose
 
 NUM_SPLITS = 20
@@ -51,8 +50,6 @@ def _cells(evaluation: Evaluation) -> pd.DataFrame:
     inside = {name: shared.values(evaluation, name)[IN_DISTRIBUTION] for name in names}
     pooled = [np.concatenate([*(part[n] for part in parts), inside[n]], axis=1) for n in names]
     num_test = pooled[0].shape[1] - num_fit - num_calibrate
-    if not num_fit or not num_calibrate:
-        raise UserError(ARGUMENT, "an ensemble with held-out inputs", str(evaluation.directory))
     found = []
     for split in range(NUM_SPLITS):
         generator = seeds.numpy_generator(0, "false_alarms", split)
