@@ -76,6 +76,17 @@ def test_pgd_turns_back_where_fgsm_steps_too_far():
     np.testing.assert_array_equal(attacked, [[110, 110]])
 
 
+def test_steps_that_shrink_come_to_rest_where_steps_of_one_size_jump():
+    def gradient(values):
+        return 107 - values
+
+    start = np.full((1, 2), 100, np.float32)
+    jumping = pgd(start, gradient, 40, steps=40, step_size=10)
+    assert np.abs(jumping - 107).min() >= 3
+    resting = pgd(start, gradient, 40, steps=40, step_size=10, last_step_size=0.01)
+    assert np.abs(resting - 107).max() < 0.05
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_is_never_followed(bad):
     with pytest.raises(FloatingPointError, match="`gradient` must be finite"):

@@ -78,6 +78,7 @@ def pgd(
     *,
     steps: int,
     step_size: float,
+    last_step_size: float | None = None,
     clip_to: Range | None = None,
 ) -> np.ndarray:
     """`steps` sign steps up a score, each projected back to within `eps` of `values`.
@@ -88,6 +89,8 @@ def pgd(
       values: float32 [batch, *shape], raw scale.
       gradient: of the score to raise, [batch, *shape] -> [batch, *shape].
       eps, step_size: on the raw scale (the paper's 0.3 is 0.3 * 255 for images 0 to 255).
+      last_step_size: where steps shrink, by the same factor each, what the last one is. Steps of
+        one size end in jumping to and fro across the optimum.
       clip_to: the valid range that the result is clipped to; None leaves it where it lands.
 
     Returns:
@@ -105,13 +108,13 @@ def pgd(
     if clip_to is not None:
         lowest, highest = lowest.clip(*clip_to), highest.clip(*clip_to)
     attacked = start
-    for _ in range(steps):
+    for size in np.geomspace(step_size, last_step_size or step_size, steps, dtype=np.float32):
         slope = gradient(attacked)
         if not np.isfinite(slope).all():
             raise FloatingPointError("`gradient` must be finite; got NaN or infinite values.")
         if attacked is start and not slope.any():
             raise FloatingPointError("`gradient` must not be zero everywhere; got only zeros.")
-        moved = attacked + np.float32(step_size) * np.sign(slope).astype(np.float32)
+        moved = attacked + size * np.sign(slope).astype(np.float32)
         attacked = np.clip(moved, lowest, highest)
     return attacked
 
@@ -129,7 +132,7 @@ class Attack:
         AT_TEST_INPUTS at the i-th test input for the i-th noise input, wherever that moves.
       noise_clipped: whether the noise begins clipped to the valid range.
       result_clipped: whether it ends so.
-      steps, eps, step_size: see `pgd`; the last two as fractions of the range.
+      steps, eps, step_size, last_step_size: see `pgd`; all but the first as fractions of the range.
     """
 
     gradient: Callable[[Differentiable, np.ndarray], np.ndarray] = member_gradient
@@ -139,6 +142,7 @@ class Attack:
     steps: int = 1
     eps: float = PAPER_EPS
     step_size: float = PAPER_EPS
+    last_step_size: float | None = None
 
     def blocks(
         self, start: Blocks, value_range: Range, ensemble: Differentiable, test_inputs: Blocks
@@ -157,6 +161,7 @@ class Attack:
                 self.eps * width,
                 steps=self.steps,
                 step_size=self.step_size * width,
+                last_step_size=self.last_step_size and self.last_step_size * width,
                 clip_to=value_range if self.result_clipped else None,
             )
 

@@ -14,8 +14,8 @@ from tfp_genens.errors import UserError
 PREFIX = "attack:"
 FORM = "attack:SCORES:START:EPS:STEPS, e.g. attack:dose:noise:0.1:10"
 NOISE = "noise"
-REACH = 2.5
-"""All steps together are this many times as long as EPS, so that any corner can be reached."""
+FIRST_STEP, LAST_STEP = 0.3, 0.003
+"""Of EPS. Steps shrink: long ones reach any corner, short ones come to rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,16 @@ class AttackSpec:
 
     @property
     def attack(self) -> Attack:
+        gradient = functools.partial(scores_gradient, scores=self.scores)
+        first, last = (self.eps * share for share in (FIRST_STEP, LAST_STEP))
+        if self.steps == 1:
+            first = last = self.eps
         return Attack(
-            gradient=functools.partial(scores_gradient, scores=self.scores),
+            gradient=gradient,
             steps=self.steps,
             eps=self.eps,
-            step_size=min(self.eps, REACH * self.eps / self.steps),
+            step_size=first,
+            last_step_size=last,
         )
 
 
