@@ -33,7 +33,7 @@ def test_a_text_says_it_all():
     assert spec == attack_specs.AttackSpec(("dose", "waic"), "fashion_mnist", 0.1, 10)
     assert (spec.attack.steps, spec.attack.eps) == (10, 0.1)
     assert spec.attack.step_size == pytest.approx(0.03)
-    assert spec.attack.last_step_size == pytest.approx(0.0003)
+    assert spec.attack.last_step_size == pytest.approx(0.00003)
     assert attack_specs.AttackSpec(("dose",), "noise", 0.1, 1).attack.step_size == 0.1
     name = "attack:waic:noise:0.1:2"
     assert parse_ood(name) == (name, None)

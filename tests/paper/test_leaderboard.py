@@ -37,6 +37,13 @@ def test_every_score_and_candidate_is_there(made, page):
     assert len(page.records) == len(expected) * len(SETS)
 
 
+def test_one_member_has_no_variance(tmp_path):
+    found = leaderboard.entries(evaluation(tmp_path, num_members=1, omniglot={}))
+    scores = {entry.score for entry in found}
+    assert {"log_prob_mean", "dose"} <= scores
+    assert not [score for score in scores if score.endswith("_var")]
+
+
 def test_a_candidate_is_fitted_on_held_out_inputs(page):
     inside, fitted, outside = (
         statistics(seed, **moved)["log_prob"]

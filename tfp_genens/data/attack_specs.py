@@ -14,7 +14,7 @@ from tfp_genens.errors import UserError
 PREFIX = "attack:"
 FORM = "attack:SCORES:START:EPS:STEPS, e.g. attack:dose:noise:0.1:10"
 NOISE = "noise"
-FIRST_STEP, LAST_STEP = 0.3, 0.003
+FIRST_STEP, LAST_STEP = 0.3, 0.0003
 """Of EPS. Steps shrink: long ones reach any corner, short ones come to rest."""
 
 

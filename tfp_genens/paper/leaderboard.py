@@ -17,7 +17,7 @@ from tfp_genens.paper import configurations, densities, member_curve, shared
 from tfp_genens.paper.repetition import MIN_REPETITIONS, jackknife_interval
 from tfp_genens.reporting.evaluation_files import ARGUMENT, Evaluation
 from tfp_genens.scoring.candidates import available_candidates
-from tfp_genens.scoring.scores import EnsembleScore, available_scores, mean
+from tfp_genens.scoring.scores import EnsembleScore, available_scores, mean, variance
 
 FLIPS = ("hflip", "vflip")
 Outputs = Mapping[str, Mapping[str, np.ndarray]]
@@ -74,12 +74,17 @@ def is_background(evaluation: Evaluation) -> bool:
 def entries(evaluation: Evaluation, background: Evaluation | None = None) -> list[Entry]:
     """The scores of an ensemble, and the candidates: those that are fitted where it can be.
 
+    One member alone has no variance, so that score is left out.
+
     background: of the same inputs by models of mutated training images. Raises UserError where
     the inputs are others.
     """
     specs = evaluation.in_distribution.scores.member_scores
     outputs: Outputs = {name: shared.values(evaluation, name) for name in specs}
     rows = {**available_scores(specs), **available_candidates(specs)}
+    num_members = evaluation.in_distribution.scores.num_members
+    if num_members == 1:
+        rows = {name: row for name, row in rows.items() if row.function is not variance}
     if background is not None:
         rows[LIKELIHOOD_RATIO.name] = LIKELIHOOD_RATIO
         outputs = {**outputs, BACKGROUND: _of_background(evaluation, background)}
@@ -92,7 +97,7 @@ def entries(evaluation: Evaluation, background: Evaluation | None = None) -> lis
         # It is a mean over members, each of whose densities is the dear part: made once.
         rows[FIRST] = dataclasses.replace(densities.OF_DENSITIES, label=rows[FIRST].label)
         outputs = {**outputs, densities.LOG_DENSITY: densities.member_densities(evaluation)}
-    everyone = range(evaluation.in_distribution.scores.num_members)
+    everyone = range(num_members)
     attacked = {m for s in evaluation.document["sets"] for m in s["attacked_members"] or ()}
     removable = [member for member in everyone if member not in attacked]
     subsets = [[m for m in everyone if m != without] for without in removable]
