@@ -61,6 +61,7 @@ def test_attacks_and_only_they_say_what_they_are_made_with():
         "steps": 10,
         "eps": 0.3,
         "step_size": 0.075,
+        "last_step_size": None,
     }
 
 

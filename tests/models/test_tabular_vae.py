@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tfp_genens.artifact import export
@@ -163,6 +163,7 @@ class TestPreprocessing:
         st.floats(-1e9, 1e9, width=32),
         st.sampled_from(list(PREPROCESSINGS)),
     )
+    @example([0.0, 1.0, -2.0, -3.0], -9.091171535655903e-17, "quantile")
     def test_monotone_for_any_column(self, column, x, name):
         transform = PREPROCESSINGS[name](np.array(column, np.float32)[:, np.newaxis])
         points = np.sort(np.array([*column, x, x + 1.0], np.float32))

@@ -85,7 +85,9 @@ class Quantile(Preprocessing):
         below = tf.nn.relu(first - x) * slope
         above = tf.nn.relu(x - last) * slope
         inside = tf.clip_by_value(x, first, last)
-        z = z_lower + (inside - lower) * slope + tf.math.log1p(above) - tf.math.log1p(below)
+        # Clipped, as rounding would else take it past the end of its bin.
+        z = tf.clip_by_value(z_lower + (inside - lower) * slope, z_lower, z_upper)
+        z = z + tf.math.log1p(above) - tf.math.log1p(below)
         log_slope = tf.math.log(slope) - tf.math.log1p(above) - tf.math.log1p(below)
         return tf.transpose(z), tf.reduce_sum(log_slope, axis=0)
 
